@@ -6,8 +6,8 @@
     run.evaluate()
     features = dim_tf.load(run.export())(["photos/a.jpg"])
 
-docs/API.md describes each name. Importing this package imports no TensorFlow; a name imports what
-it needs when it is used.
+docs/API.md describes each name. Importing this package does not import TensorFlow; each name
+imports what it needs on first use.
 """
 
 import pkgutil

@@ -34,26 +34,26 @@ def train(
 ) -> Run:
     """Trains an encoder.
 
-    A second call with the same settings continues the run. With schedule="constant", which is not a
-    folder's default, a call with more epochs continues it, too.
+    A second call with the same settings continues the run. With schedule="constant" (not the
+    default for a folder), a call with more epochs also continues it.
 
     Args:
-        images: A folder of images, or a list of several; or the name of a data set, as "digits" or
-            "tfds:NAME". A path that exists or that has a separator is a folder.
-        encoder: As the flag --encoder: a name, keras:NAME, keras_hub:PRESET, or a .keras file;
-            empty: chosen by the images' size.
-        out: The run folder; empty: runs/NAME.
+        images: A folder of images, a list of folders, or the name of a data set, such as "digits"
+            or "tfds:NAME". A path that exists or contains a separator is a folder.
+        encoder: As for the flag --encoder: a name, keras:NAME, keras_hub:PRESET, or a .keras file.
+            Empty: chosen by the size of the images.
+        out: The run folder. Empty: runs/NAME.
         callbacks: Keras callbacks.
-        verbose: 1: prints lines and Keras' progress bar; 0: prints nothing.
-        **settings: By the names of their flags, as epochs=5 or **{"simclr.temperature": 0.2}.
+        verbose: 1 prints lines and Keras' progress bar; 0 prints nothing.
+        **settings: By flag name, such as epochs=5 or **{"simclr.temperature": 0.2}.
 
     Returns:
         The run.
 
     Raises:
-        InputError: Wrong settings, missing data, or another process uses the run folder.
+        InputError: Settings are wrong, data are missing, or another process uses the run folder.
         RunError: Training failed.
-        Stopped: By SIGTERM or SIGINT (Ctrl-C), after a checkpoint.
+        Stopped: SIGTERM or SIGINT (Ctrl-C) arrived; a checkpoint was saved.
     """
     from_arguments = {"encoder": encoder, "run_dir": out}
     repeated = [name for name in (*from_arguments, "dataset") if name in settings]
@@ -71,7 +71,7 @@ def train(
 def _data_flags(
     images: str | os.PathLike | Sequence[str | os.PathLike], settings: dict[str, Any]
 ) -> dict[str, Any]:
-    """Which images: the settings of a folder, of several, or of a data set."""
+    """The settings that say which images: of a folder, of several folders, or of a data set."""
     if not images or not isinstance(images, str | os.PathLike | list | tuple):
         raise InputError(
             f"images={images!r}; expected a folder of images, a list of several, or the name of a "
@@ -111,23 +111,23 @@ def embed(
     verbose: int = 1,
     **settings: Any,
 ) -> Path:
-    """Writes the embeddings of a collection of images by an exported encoder.
+    """Writes the embeddings of a collection of images, computed by an exported encoder.
 
-    A second call continues where the first was stopped.
+    A second call continues where the first one stopped.
 
     Args:
         source: A folder, a pattern of TFRecord files, or tfds:NAME:SPLIT.
         output: Folder of the embeddings.
-        encoder: One version of an exported encoder, as exported/photos/1.
-        verbose: 1: prints lines; 0: prints nothing.
-        **settings: By the names of their flags, as embed_format, embed_shard, data_dir, max_pixels,
-            or embed_feature="local" for local maps, float16 [H, W, D] an image (docs/PATCHES.md).
+        encoder: One version of an exported encoder, such as exported/photos/1.
+        verbose: 1 prints lines; 0 prints nothing.
+        **settings: By flag name: embed_format, embed_shard, data_dir, max_pixels; or
+            embed_feature="local" for local maps, float16 [H, W, D] per image (docs/PATCHES.md).
 
     Returns:
         The folder of the embeddings.
 
     Raises:
-        InputError: There is no such collection or encoder, or `output` holds other embeddings.
+        InputError: The collection or encoder does not exist, or `output` holds other embeddings.
         RunError: A file cannot be read or written.
     """
     flags = {"embed_input": source, "embed_output": output, "encoder_path": encoder, **settings}
@@ -142,29 +142,30 @@ def finetune(
     verbose: int = 1,
     **settings: Any,
 ) -> Path:
-    """Trains a classifier on an exported encoder and labelled images, measures and exports it.
+    """Trains a classifier on an exported encoder and labelled images; measures and exports it.
 
-    A second call continues where the first was stopped, and publishes again where it was done.
+    A second call continues where the first one stopped. If that one had finished, it exports again.
 
         path = dim_tf.finetune("photos/", "exported/photos/1", labels="labels.csv")
         probabilities = tf.saved_model.load(str(path))(images)  # float32 [N, labels]
 
     Args:
-        images: A folder of images, or a list of several; or the name of a data set, as "digits" or
-            "tfds:NAME". Labels are folders of classes, or those of the setting `labels`.
-        encoder: One version of an exported encoder, as exported/photos/1.
-        out: The run folder, for checkpoints and results; empty: runs/NAME.
-        verbose: 1: prints lines; 0: prints nothing.
-        **settings: By the names of their flags, as labels="labels.csv", finetune_layers="head".
+        images: A folder of images, a list of folders, or the name of a data set, such as "digits"
+            or "tfds:NAME". The labels are the names of the class folders, or come from the setting
+            `labels`.
+        encoder: One version of an exported encoder, such as exported/photos/1.
+        out: The run folder, for checkpoints and results. Empty: runs/NAME.
+        verbose: 1 prints lines; 0 prints nothing.
+        **settings: By flag name, such as labels="labels.csv" or finetune_layers="head".
 
     Returns:
         The folder of the new version, exported/NAME-classifier/VERSION.
 
     Raises:
-        InputError: There are no such images or encoder, too few labels, or a setting of encoders
-            alone, as quantized.
+        InputError: The images or the encoder do not exist, there are too few labels, or a setting
+            is for exported encoders only, such as quantized.
         RunError: Training or the export failed.
-        Stopped: By SIGTERM or SIGINT (Ctrl-C), after a checkpoint.
+        Stopped: SIGTERM or SIGINT (Ctrl-C) arrived; a checkpoint was saved.
     """
     check_classifier_export(settings)
     return _run_on_images(images, encoder, out, verbose, settings).finetune()
@@ -178,22 +179,22 @@ def curate(
     verbose: int = 1,
     **settings: Any,
 ) -> "Curation":
-    """Finds copies, outliers, doubtful labels, leaks and a subset of a folder of images.
+    """Finds copies, outliers, doubtful labels, leaks and a subset in a folder of images.
 
-    No file of the folder is changed.
+    It changes no file of the folder.
 
     Args:
-        images: A folder of images, or a list of several.
-        encoder: One version of an exported encoder, as exported/photos/1.
-        out: The run folder, for embeddings and results; empty: runs/NAME.
-        verbose: 1: prints lines; 0: prints nothing.
-        **settings: By the names of their flags, as subset_size=200.
+        images: A folder of images, or a list of folders.
+        encoder: One version of an exported encoder, such as exported/photos/1.
+        out: The run folder, for embeddings and results. Empty: runs/NAME.
+        verbose: 1 prints lines; 0 prints nothing.
+        **settings: By flag name, such as subset_size=200.
 
     Returns:
         All results; `summary()` has the counts, thresholds and rates.
 
     Raises:
-        InputError: There are no such images or encoder, or faiss-cpu is missing.
+        InputError: The images or the encoder do not exist, or faiss-cpu is not installed.
         RunError: A file cannot be read or written.
     """
     return _run_on_images(images, encoder, out, verbose, settings).curate()
@@ -210,25 +211,25 @@ def anomaly(
 ) -> "Anomalies":
     """Scores images by how far their local features are from those of normal images (PatchCore).
 
-    The detector is published in exported/NAME-detector, or in the folder of `export_dir`.
+    The detector is written to exported/NAME-detector, or below the folder `export_dir`.
 
         anomalies = dim_tf.anomaly("boards/good", "boards/new", "exported/boards/1")
         anomalies.ids[anomalies.alarms.scores.argmax()]  # the most anomalous image
 
     Args:
-        normal: A folder of normal images, or a list of several.
-        images: A folder of images to score, or a list of several.
-        encoder: One version of an exported encoder, as exported/boards/1.
-        out: The run folder, for local maps and results; empty: runs/NAME.
-        verbose: 1: prints lines; 0: prints nothing.
-        **settings: By the names of their flags, as anomaly_false_alarms=0.01.
+        normal: A folder of normal images, or a list of folders.
+        images: A folder of images to score, or a list of folders.
+        encoder: One version of an exported encoder, such as exported/boards/1.
+        out: The run folder, for local maps and results. Empty: runs/NAME.
+        verbose: 1 prints lines; 0 prints nothing.
+        **settings: By flag name, such as anomaly_false_alarms=0.01.
 
     Returns:
         Scores [N], alarms and heat maps of the images, and the detector.
 
     Raises:
-        InputError: There are no such images or encoder, it has no local map, or there are too few
-            normal images for the rate of false alarms.
+        InputError: The images or the encoder do not exist, the encoder has no local map, or there
+            are too few normal images for the rate of false alarms.
         RunError: A file cannot be read or written.
     """
     return _run_on_images(normal, encoder, out, verbose, settings).anomaly(images)
@@ -243,10 +244,10 @@ def search(
     verbose: int = 1,
     **settings: Any,
 ) -> "list[QueryMatches]":
-    """Finds the images of a folder that are most similar to those of a query.
+    """Finds the images of a folder that are most similar to the query images.
 
-    The folder is embedded by an exported encoder; a second call does not embed it again. With
-    search_by="patch" the images are found that hold a detail of the query, and where:
+    An exported encoder embeds the folder; a second call does not embed it again. With
+    search_by="patch" it finds the images that show a detail of the query, and where they show it:
 
         results = dim_tf.search(
             "photos", "a.jpg", "exported/photos/1", search_by="patch", query_box=(40, 60, 32, 32)
@@ -255,20 +256,20 @@ def search(
         match.id, match.location  # row and column of the local map
 
     Args:
-        images: A folder of images, or a list of several.
-        query: An image, or a folder of some.
-        encoder: One version of an exported encoder, as exported/photos/1.
-        out: The run folder, for embeddings and results; empty: runs/NAME.
-        verbose: 1: prints lines; 0: prints nothing.
-        **settings: By the names of their flags, as k=20; query_box is top, left, height and width
-            in pixels of the query.
+        images: A folder of images, or a list of folders.
+        query: An image, or a folder of images.
+        encoder: One version of an exported encoder, such as exported/photos/1.
+        out: The run folder, for embeddings and results. Empty: runs/NAME.
+        verbose: 1 prints lines; 0 prints nothing.
+        **settings: By flag name, such as k=20. query_box is (top, left, height, width) in pixels of
+            the query.
 
     Returns:
         The matches of each query image, the most similar first.
 
     Raises:
-        InputError: There are no such images or encoder; faiss-cpu is missing; or with
-            search_by="patch", which does not need it, the encoder has no local map.
+        InputError: The images or the encoder do not exist; or faiss-cpu is not installed (not
+            needed with search_by="patch"); or with search_by="patch", the encoder has no local map.
         RunError: A file cannot be read or written.
     """
     return _run_on_images(images, encoder, out, verbose, settings).search(query)
@@ -279,7 +280,7 @@ def _is_empty(value: Any) -> bool:
 
 
 def _run_on_images(images, encoder, out, verbose, settings) -> Run:
-    """A run on images whose stages start from an exported encoder."""
+    """A run on these images; its stages start from an exported encoder."""
     with console.quiet(not verbose):
         flags = {**_data_flags(images, settings), "encoder_path": encoder, "run_dir": out}
     flags = flag_values(

@@ -1,4 +1,4 @@
-"""`Experiment`: every setting of a run, validated, in frozen dataclasses by what reads them."""
+"""`Experiment`: every setting of a run, validated, in frozen dataclasses grouped by use."""
 
 import dataclasses
 import json
@@ -39,25 +39,25 @@ class Experiment(Settings):
     (0.2, 64)
 
     Attributes:
-        data: Which images.
+        data: The images.
         encoder: The network that is trained.
         model: How it is trained: the settings of one of `registry.MODELS`.
-        training: How long, and on which devices.
+        training: How long it is trained, and on which devices.
         evaluation: What is measured.
         export: What is exported.
-        finetuning: Of --mode=finetune.
+        finetuning: Settings of --mode=finetune.
         collection: What --mode=embed embeds.
-        curation: Of --mode=curate.
-        anomaly: Of --mode=anomaly.
-        search: Of --mode=search.
-        table: Of --mode=table.
-        automatic: Flags of `AUTOMATIC` whose values training has chosen, in their order.
+        curation: Settings of --mode=curate.
+        anomaly: Settings of --mode=anomaly.
+        search: Settings of --mode=search.
+        table: Settings of --mode=table.
+        automatic: Flags of `AUTOMATIC` whose values training has chosen, in order.
     """
 
     name: str = config_field(
         "",
-        "Name of the run and of the export; empty: the flagfile's stem, or the name of the folder "
-        "of images.",
+        "Name of the run and of the export; empty: the flagfile's name without its ending, or the "
+        "name of the folder of images.",
         common=True,
         hyperparameter=False,
     )
@@ -66,10 +66,10 @@ class Experiment(Settings):
     )
     recipe: str = config_field(
         recipes.AUTO,
-        "Defaults of other flags: two_views; paper, each flag's own; auto: two_views for "
+        "Defaults of other flags: two_views; paper, each flag's own default; auto: two_views for "
         "--dataset=folder with --model=dim, else paper.",
-        details="two_views contrasts two augmented views of each image. A value of the recipe that "
-        "does not fit a flag of yours is left out.",
+        details="two_views contrasts two augmented views of each image. Values of the recipe that "
+        "do not fit flags that you give are left out.",
         common=True,
         choices=(recipes.AUTO, *recipes.RECIPES),
         hyperparameter=False,  # its values are
@@ -90,15 +90,15 @@ class Experiment(Settings):
 
     @classmethod
     def of(cls, **settings: Any) -> "Experiment":
-        """The experiment of those settings, the others being the recipe's and their defaults.
+        """The experiment with these settings; all others are those of the recipe, or defaults.
 
         Args:
-            **settings: By the names of their flags, as batch_size or simclr.temperature; "model"
-                names the model.
+            **settings: By flag name, such as batch_size or simclr.temperature; "model" names the
+                model.
 
         Raises:
-            InputError: A setting that does not exist or that the model does not have, a value that
-                is not allowed, or two settings that exclude each other.
+            InputError: A setting does not exist or the model does not have it, a value is not
+                allowed, or two settings exclude each other.
         """
         if settings.get("minutes") and settings.get("steps"):
             raise InputError("--minutes and --steps are both given; give one of them")
@@ -109,7 +109,7 @@ class Experiment(Settings):
 
     @classmethod
     def _of(cls, settings: Mapping[str, Any]) -> "Experiment":
-        """The experiment of those settings, the others being their defaults."""
+        """The experiment with these settings; all others have their defaults."""
         settings = dict(settings)
         model = model_settings(settings.pop("model", DIM.NAME))
         groups = groups_of(model)
@@ -121,7 +121,7 @@ class Experiment(Settings):
 
     @classmethod
     def _with_recipe(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """The settings, and the values of their recipe that fit them."""
+        """The settings, together with those values of their recipe that fit them."""
         model = model_settings(settings.get("model", DIM.NAME))
         check_known(settings, model)
         field = cls.flags()["recipe"]
@@ -136,11 +136,11 @@ class Experiment(Settings):
         return recipes.completed(recipes.RECIPES[recipe], settings, defaults)
 
     def replace(self, **settings: Any) -> "Experiment":
-        """The experiment with other values of those settings, by the names of their flags.
+        """The experiment with other values for these settings, by flag name.
 
-        All others stay, so no recipe is applied; one of another model has the defaults of its own
-        settings. Another length (epochs, minutes) replaces the one before; that of minutes has no
-        steps yet.
+        All other settings stay, so no recipe is applied. Settings of another model have that
+        model's defaults. A new length (epochs, minutes) replaces the old one; with minutes, the
+        number of steps is not known yet.
         """
         before = self.to_dict()
         if settings.get("minutes"):
@@ -157,7 +157,7 @@ class Experiment(Settings):
         return dataclasses.replace(experiment, automatic=automatic)
 
     def check(self):
-        """Checks the name and the run folder, and what groups must have in common."""
+        """Checks the name and the run folder, and that the groups fit together."""
         if not self.name:
             raise InputError("--name is empty and no --flagfile gives one; give a name")
         if self.name == "serving":
@@ -186,7 +186,7 @@ class Experiment(Settings):
 
     @property
     def augmentation(self) -> str:
-        """The augmentation of the training images: what --augmentation means."""
+        """The augmentation of the training images, after resolving --augmentation."""
         if "augmentation" in self.model.UNUSED:
             return "none"
         if self.data.augmentation != "auto":
@@ -198,12 +198,12 @@ class Experiment(Settings):
 
     @property
     def pipeline_augmentation(self) -> str:
-        """The augmentation of the input pipeline: none where the model makes two views."""
+        """The augmentation in the input pipeline: none if the model makes two views."""
         return "none" if self.model.has_two_views else self.augmentation
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
-        """The settings that make it this experiment: no folders, no devices, no lengths."""
+        """The settings that distinguish experiments: no folders, no devices, no lengths."""
         fields, values = self._fields(), self.used_settings
         hyperparameters = {"model": self.model.NAME} | {
             name: values[name]
@@ -212,7 +212,7 @@ class Experiment(Settings):
         }
         for name, path in self.encoder.files.items():  # wherever it is; its hash is compared
             hyperparameters[name] = f"FILE{path.suffix}"
-        # The learning rate falls over the run's length, or layers share it.
+        # The learning rate falls over the length of the run, or layers share it.
         if self.training.schedule != "constant" or self.model.DEPENDS_ON_LENGTH:
             length = ("epochs", "minutes", "steps")
             hyperparameters |= {name: values[name] for name in length}
@@ -220,11 +220,11 @@ class Experiment(Settings):
 
     @property
     def used_settings(self) -> dict[str, Any]:
-        """The values of `to_dict` without those that the model has no use for."""
+        """The values of `to_dict` without those that have no effect on the model."""
         return {k: value for k, value in self.to_dict().items() if k not in self.model.UNUSED}
 
     def differences(self, other: "Experiment") -> list[str]:
-        """Settings that make `other` another experiment, as 'name: theirs -> mine'."""
+        """Settings that make `other` a different experiment, as 'name: theirs -> mine'."""
         mine, theirs = self.hyperparameters, other.hyperparameters
         return [
             f"{name}: {theirs[name]!r} -> {mine[name]!r}"
@@ -233,7 +233,7 @@ class Experiment(Settings):
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """All values by the names of their flags; `of` makes the experiment of it."""
+        """All values, by flag name; `of` makes the experiment from it."""
         values = {"model": self.model.NAME, **self.values()}
         for group in self._groups().values():
             values |= group.values()
@@ -252,11 +252,11 @@ class Experiment(Settings):
 
     @classmethod
     def from_json(cls, text: str) -> "Experiment":
-        """Reads what `to_json` wrote; settings that are missing get their default, of no recipe.
+        """Reads what `to_json` wrote; missing settings get their default, not a recipe's value.
 
         Raises:
-            InputError: Not such a text, a setting that this version does not know, or a value that
-                is not of its type or not allowed.
+            InputError: The text is not from `to_json`, has a setting that this version does not
+                know, or a value of a wrong type or one that is not allowed.
         """
         try:
             return cls(**_from_json(parse_json_object(text)))
@@ -274,12 +274,12 @@ class Experiment(Settings):
 
 
 def _of_flags(group: type[Settings], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the settings that are the group's, by the names of its fields."""
+    """Those of the settings that belong to the group, by field name."""
     return {field.name: settings[flag] for flag, field in group.flags().items() if flag in settings}
 
 
 def groups_of(model: type[ModelSettings]) -> dict[str, type[Settings]]:
-    """The groups of an experiment of that model, by their attributes, in the order of --help."""
+    """The groups of an experiment with that model, by attribute, in the order of --help."""
     return {
         "data": DataSettings,
         "encoder": EncoderSettings,
@@ -300,7 +300,7 @@ def model_settings(name: str) -> type[ModelSettings]:
     """The settings of the model of that name.
 
     Raises:
-        InputError: There is no such model.
+        InputError: The model does not exist.
     """
     if not isinstance(name, str) or name not in registry.MODELS:
         raise InputError(
@@ -310,7 +310,7 @@ def model_settings(name: str) -> type[ModelSettings]:
 
 
 def all_fields() -> dict[str, dataclasses.Field]:
-    """The fields of all settings, those of every model too, by the names of their flags."""
+    """The fields of all settings, including those of every model, by flag name."""
     fields = Experiment.flags()
     for group in groups_of(DIM).values():
         fields |= group.flags()
@@ -320,12 +320,12 @@ def all_fields() -> dict[str, dataclasses.Field]:
 
 
 def default_of(flag: str) -> Any:
-    """The default of any setting, and of --model."""
+    """The default of any setting, including --model."""
     return DIM.NAME if flag == "model" else all_fields()[flag].default
 
 
 def known_settings(model: type[ModelSettings]) -> set[str]:
-    """The settings of an experiment of that model, by the names of their flags."""
+    """The settings of an experiment with that model, by flag name."""
     known = {"model", *Experiment.flags()}
     for group in groups_of(model).values():
         known |= set(group.flags())
@@ -333,14 +333,14 @@ def known_settings(model: type[ModelSettings]) -> set[str]:
 
 
 def check_known(settings: Mapping[str, Any], model: type[ModelSettings]) -> None:
-    """Checks that an experiment of that model has all those settings.
+    """Checks that an experiment with that model has all these settings.
 
     Args:
-        settings: By the names of their flags.
-        model: Its settings.
+        settings: By flag name.
+        model: The model's settings.
 
     Raises:
-        InputError: One is unknown, or another model's.
+        InputError: A setting is unknown, or belongs to another model.
     """
     known = known_settings(model)
     for name in settings:
@@ -352,7 +352,7 @@ def check_known(settings: Mapping[str, Any], model: type[ModelSettings]) -> None
         flags = ", ".join(f"--{flag}" for flag in model.flags()) or "none of its own"
         raise InputError(
             f"--{name} is a setting of --model={owners[0]}, not of {model.NAME}, which has {flags}"
-            "; leave it out, of the flagfile too"
+            "; leave it out, also in the flagfile"
         )
 
 
@@ -360,8 +360,8 @@ def _from_json(values: dict[str, Any]) -> dict[str, Any]:
     """The arguments of `Experiment`.
 
     Raises:
-        InputError: A value that is not allowed.
-        ValueError: A setting that is unknown, or something else than an object.
+        InputError: A value is not allowed.
+        ValueError: A setting is unknown, or something is not an object.
     """
     arguments: dict[str, Any] = {}
     model = _object(values.get("model", {}), "model")
@@ -396,7 +396,7 @@ def _object(value, name):
 
 
 def _check_no_pattern(name, path):
-    """Checkpoints are found, and old ones removed, by patterns that begin with the run folder."""
+    """Refuses patterns: TensorFlow finds checkpoints by patterns that start with the run folder."""
     signs = [sign for sign in path if sign in "*?[]\\"]
     if signs:
         raise InputError(
@@ -406,7 +406,7 @@ def _check_no_pattern(name, path):
 
 
 def _check_name(name):
-    """A name is a folder's, in runs/ and in EXPORT_DIR, and one of the list --runs."""
+    """A name is that of a folder in runs/ and in EXPORT_DIR, and an entry in the list --runs."""
     reason = ""
     if any(sign in name for sign in "/,"):
         reason = "is a folder's name, and one of a list in --runs; leave out '/' and ','"

@@ -16,7 +16,8 @@ from dim_tf.system.errors import InputError, MeasureError, one_line
 if TYPE_CHECKING:
     from dim_tf.run import Run
 
-# Lock the run folder for the whole command; the other stages that write there, for themselves.
+# Stages that lock the run folder for the whole command; others that write there lock it
+# themselves.
 _LOCKING = {"train", "evaluate", "finetune"}
 
 
@@ -24,8 +25,8 @@ def parse_flags(arguments: list[str], values: flags.FlagValues) -> None:
     """Parses the flags; ends the program with 0 after --help and with 2 at a wrong flag.
 
     Args:
-        arguments: the command line.
-        values: the flags, defined; no others are accepted but --flagfile, --undefok and help.
+        arguments: The command line.
+        values: The flags, defined. Only --flagfile, --undefok and help are accepted besides these.
     """
     try:
         words = arguments[1:]
@@ -45,11 +46,11 @@ def parse_flags(arguments: list[str], values: flags.FlagValues) -> None:
 
 @programs.with_status
 def main(arguments: list[str], values: flags.FlagValues) -> int:
-    """Runs the stages that the whole command line asks for; returns the exit status.
+    """Runs all stages that the command line asks for; returns the exit status.
 
     Args:
-        arguments: the command line.
-        values: its flags, parsed.
+        arguments: The command line.
+        values: Its flags, parsed.
     """
     try:
         experiment = settings_flags.experiment(values, arguments)
@@ -86,12 +87,12 @@ def run_later_stages(run: "Run", modes: list[str]) -> None:
     """Runs the stages after training, in their order.
 
     Args:
-        run: of the command line.
-        modes: all its stages.
+        run: The run of the command line.
+        modes: All stages to run.
 
     Raises:
-        MeasureError: a measure failed; the stages after it were run, as the encoder is as good as
-            before.
+        MeasureError: A measure failed. The later stages have still run: the encoder is none the
+            worse.
     """
     failed, is_measured = None, "evaluate" in modes
     if "evaluate" in modes:
@@ -115,7 +116,7 @@ def run_later_stages(run: "Run", modes: list[str]) -> None:
         run.compare()
     by_export = {"export", "finetune", "embed", "curate", "anomaly", "search"}
     if is_measured and by_export & set(modes):
-        for line in run.verdict:  # the last lines say it again
+        for line in run.verdict:  # repeated, so that it ends the output
             console.say(line)
     if failed:
         raise failed
@@ -130,11 +131,11 @@ def _command_line() -> int:
     with contextlib.suppress(OSError, ValueError):  # where standard error is no file
         faulthandler.enable()
     signals.exit_on_signal()  # nothing is written while TensorFlow is imported
-    # Apart from those that absl and every imported library define for all programs, some of which
-    # open a debugger or write to a file.
+    # Not absl's global flags: absl and every imported library define flags there for all programs,
+    # and some of those open a debugger or write to a file.
     values = flags.FlagValues()
     settings_flags.define(values)
-    flags.FLAGS.mark_as_parsed()  # for a library that asks for its own: they have their defaults
+    flags.FLAGS.mark_as_parsed()  # for a library that reads its own: they have their defaults
     parse_flags(sys.argv, values)
     return main(sys.argv, values)
 

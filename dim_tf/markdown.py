@@ -1,11 +1,11 @@
-"""Markdown of text from elsewhere, and tables."""
+"""Markdown from text of other origin, and tables."""
 
 import re
 from collections.abc import Iterable, Sequence
 
 
 def escape(text: str) -> str:
-    """Text of one line that Markdown shows as it is, without tags, links or code of its own."""
+    """Text of one line, escaped: Markdown shows it unchanged, without tags, links or code."""
     return re.sub(r"([\\`*\[\]<>|#])", r"\\\1", " ".join(text.split()))
 
 

@@ -1,4 +1,4 @@
-"""What must be there before a stage begins. Free of TensorFlow, whose import takes seconds."""
+"""What must exist before a stage starts. Imports no TensorFlow, which takes seconds."""
 
 import contextlib
 import importlib.util
@@ -35,11 +35,11 @@ def check(experiment: Experiment, modes: list[str]) -> None:
     """Checks what the command line alone can get wrong: stages, folders and files that it names.
 
     Args:
-        experiment: the settings.
-        modes: the stages, in their order.
+        experiment: The settings.
+        modes: The stages, in order.
 
     Raises:
-        InputError: stages that do not go together, or a folder or file that is not there.
+        InputError: Stages do not go together, or a folder or file does not exist.
     """
     for mode, why in _ALONE.items():
         if mode in modes and modes != [mode]:
@@ -80,7 +80,7 @@ def check(experiment: Experiment, modes: list[str]) -> None:
     if "search" in modes:
         _check_search(experiment)
     if experiment.curation.apply and len(split_data_dir(experiment.data.data_dir)) > 1:
-        raise InputError("--apply writes a clean folder of one; give one folder as --data_dir")
+        raise InputError("--apply cleans one folder only; give a single folder as --data_dir")
     if _BY_EXPORT & set(modes) and "export" not in modes:
         encoder = _check_exported(experiment)
         for flag in _flags_of_local_maps(experiment, modes):
@@ -96,7 +96,7 @@ def check(experiment: Experiment, modes: list[str]) -> None:
 
 
 def _check_data_dir(data: DataSettings) -> None:
-    """A folder of images is not the folder of another data set, which would be trained on."""
+    """Refuses a folder of images with another data set, which would then be trained on."""
     if data.dataset == "folder":
         open_folders(data.data_dir)
         if data.request.has_labels_file and not data.request.labels_path.is_file():
@@ -149,9 +149,9 @@ def _check_stages(experiment: Experiment, modes: list[str]) -> None:
 
 
 def _check_beginning(experiment: Experiment) -> None:
-    """What training begins with must be there, unless it goes on from a checkpoint."""
+    """What training starts from must exist, unless it continues from a checkpoint."""
     if experiment.training.resume and (experiment.run_path / "encoder.json").exists():
-        return  # whether there is a checkpoint is looked at later
+        return  # whether there is a checkpoint is checked later
     for name, path in experiment.encoder.files.items():
         if not path.is_file():
             raise InputError(f"--{name}={path} is no file; give one that is there")
@@ -165,7 +165,7 @@ def _check_beginning(experiment: Experiment) -> None:
     ):
         raise InputError(
             f"--init_from={start} is no run folder (no experiment.json) and no exported encoder "
-            "(no saved_model.pb); give one, as exported/dim_cifar10/1"
+            "(no saved_model.pb); give one, such as exported/dim_cifar10/1"
         )
 
 
@@ -191,7 +191,7 @@ def _check_encoder(path: str, flag: str) -> None:
     if not is_keras and not Path(path, "saved_model.pb").is_file():
         raise InputError(
             f"{flag}={path} is no SavedModel (no saved_model.pb) and no .keras file; give "
-            "one, as exported/cifar10/1"
+            "one, such as exported/cifar10/1"
         )
 
 
@@ -224,7 +224,7 @@ def _check_folder(experiment: Experiment, mode: str) -> None:
 
 
 def _check_anomaly(experiment: Experiment) -> None:
-    """Normal images and scored ones lie apart, and neither folder holds what it must not."""
+    """Normal and scored images must be in separate folders, without what does not belong there."""
     given = experiment.anomaly.input
     if not given:
         raise InputError("--mode=anomaly needs --anomaly_input, the folder of images to score")
@@ -275,7 +275,7 @@ def _check_search(experiment: Experiment) -> None:
 
 
 def _flags_of_local_maps(experiment: Experiment, modes: list[str]) -> list[str]:
-    """The flags that ask for local maps."""
+    """The flags that need local maps."""
     asked = {
         "--mode=anomaly": "anomaly" in modes,
         "--search_by=patch": "search" in modes and experiment.search.by == "patch",
@@ -285,9 +285,9 @@ def _flags_of_local_maps(experiment: Experiment, modes: list[str]) -> list[str]:
 
 
 def _check_local(encoder: Path, flag: str) -> None:
-    """Where an export lists its endpoints, one of them is the local map."""
+    """If an export lists its endpoints, one of them must be the local map."""
     metadata = encoder / "assets" / "metadata.json"
-    if not metadata.is_file():  # an export of another program; looked at when it is loaded
+    if not metadata.is_file():  # an export of another program; checked when it is loaded
         return
     signatures = read_json(metadata, "export again").get("signatures", {})
     outputs = signatures.get("endpoints", {}).get("outputs") if signatures else {"local": ""}
@@ -315,7 +315,7 @@ def _check_exported(experiment: Experiment) -> Path:
         if not (path / "saved_model.pb").is_file():
             raise InputError(
                 f"--encoder_path={path} is no exported encoder (it has no saved_model.pb); give a "
-                "version's folder, as exported/cifar10/1"
+                "version's folder, such as exported/cifar10/1"
             )
         return path
     folder = Path(experiment.export.export_dir) / experiment.name

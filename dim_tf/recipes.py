@@ -1,4 +1,4 @@
-"""Recipes: other defaults of many flags at once, which the user's own values replace.
+"""Recipes: sets of defaults for many flags, which the user's own values override.
 
 `Experiment.of` applies them; experiment.json holds the resulting values and the recipe's name.
 Importing this module needs no TensorFlow.
@@ -13,22 +13,22 @@ from dim_tf.system.errors import InputError
 
 AUTO, PAPER = "auto", "paper"
 
-# Settings as they are so far, and those that the user gives -> whether the recipe's value fits.
+# (Settings so far, settings that the user gives) -> whether the recipe's value fits.
 Condition = Callable[[Mapping[str, Any], Mapping[str, Any]], bool]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Defaults of flags.
+    """A set of defaults for flags.
 
     Attributes:
-        values: By the names of the flags. One that depends on another comes after it.
-        conditions: When a value applies, by its flag; without a condition it always does. A
-            condition is asked only where the user does not give the flag, and may get values that
+        values: Values by flag name. A value that depends on another comes after it.
+        conditions: When a value applies, by flag name; without a condition it always does. A
+            condition is evaluated only if the user does not give the flag, and may get values that
             are not checked yet.
-        encoders: Presets by the images' side in pixels, where --encoder is empty; for other sizes
-            `encoders.for_image_size` chooses.
-        models: Names of the models that it is for; empty: all.
+        encoders: Presets by the side of the images in pixels, used if --encoder is empty; for other
+            sizes `encoders.for_image_size` chooses.
+        models: Names of the models to which it applies; empty: all.
     """
 
     values: Mapping[str, Any] = field(default_factory=dict)
@@ -95,7 +95,7 @@ TWO_VIEWS = Recipe(
         "minutes": lambda settings, explicit: (
             not {"epochs", "steps"} & set(explicit) and settings["strategy"] != "multi_worker"
         ),
-        # At this rate pretrained weights would be lost, unless most of the steps are frozen.
+        # At this rate pretrained weights would be lost unless most of the steps are frozen.
         "learning_rate": lambda settings, explicit: (
             not settings["init_from"]
             and (explicit.get("frozen_steps", -1) < 0 or not is_backbone(str(settings["encoder"])))
@@ -137,12 +137,12 @@ def resolve(recipe: str, dataset: str, model: str) -> str:
 def completed(
     recipe: Recipe, explicit: Mapping[str, Any], defaults: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The settings that the user gives, and the recipe's values that fit them.
+    """The settings that the user gives, with those values of the recipe that fit them.
 
     Args:
         recipe: The recipe.
-        explicit: The settings that the user gives, by the names of their flags.
-        defaults: The flags' own defaults, of all settings of the experiment.
+        explicit: The settings that the user gives, by flag name.
+        defaults: The default of every flag of the experiment.
     """
     settings = dict(explicit)
     for name, value in recipe.values.items():
@@ -155,11 +155,11 @@ def completed(
 
 
 def describe(name: str, values: Mapping[str, Any]) -> str:
-    """A line on the recipe of an experiment, with the values of the recipe's flags.
+    """A line that describes the recipe of an experiment, with the values of the recipe's flags.
 
     Args:
         name: The recipe's name.
-        values: All settings of the experiment, by the names of their flags.
+        values: All settings of the experiment, by flag name.
     """
     flags = [
         flag
@@ -172,7 +172,7 @@ def describe(name: str, values: Mapping[str, Any]) -> str:
 
 
 def values_of(flag: str) -> dict[str, str]:
-    """The values of a flag in the recipes that have one, by the recipe's name."""
+    """The values of a flag in those recipes that have one, by recipe name."""
     return {
         name: _text(recipe.values[flag])
         for name, recipe in RECIPES.items()

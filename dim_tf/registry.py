@@ -1,8 +1,8 @@
 """The names that settings choose from: data sets, encoders, models, measures, tables.
 
 Importing this module needs no TensorFlow, so that --help is quick. A value "module:object" is
-imported when it is used (`pkgutil.resolve_name`). Names that keras_models has too are compared by
-tests.
+imported on use (`pkgutil.resolve_name`). Tests compare the names with those that keras_models has
+too.
 """
 
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ class SourceSpec:
 
     Attributes:
         loader: "module:function", a function from a `DataRequest` to `Splits`.
-        image_size: pixels a side; 0: chosen by the images.
-        augmentation: of models of one view; one of `AUGMENTATIONS`.
-        reads_image_files: whether --data_dir may hold it as image files.
+        image_size: Pixels a side; 0: chosen by the images.
+        augmentation: Augmentation for models of one view; one of `AUGMENTATIONS`.
+        reads_image_files: Whether --data_dir may contain it as image files.
     """
 
     loader: str
@@ -73,7 +73,7 @@ INPUT_SCALINGS = ("-1..1", "0..1", "0..255", "torch", "caffe")
 ENCODER_HEADS = ("linear", "mlp")
 BATCH_NORM = ("train", "frozen")
 PRIORS = ("uniform", "gaussian", "ball", "sphere")
-# --model -> its settings, which make it.
+# --model -> its settings, which build the model.
 MODELS = {
     "dim": "dim_tf.models.dim:DIM",
     "ae": "dim_tf.models.autoencoder:AutoencoderModel",
@@ -119,9 +119,9 @@ FLOWS = ("nice", "realnvp")  # models that are their own encoders
 LATENT_PRIORS = ("gaussian", "logistic")  # of flows
 CROP_ENCODERS = {32: "crops32x32", 64: "crops64x64"}  # those of cpc, by image size
 ENDPOINTS = ("local", "conv", "fc", "global")
-# --feature: what an encoder gives for an image; those of dim_tf.export.feature.
+# --feature: what an encoder returns for an image; those of dim_tf.export.feature.
 FEATURES = ("global", "fc", "conv", "local_pooled")
-# "module:object" of each measure's `MeasureSpec`, imported when it is used; the report's order.
+# "module:object" of each measure's `MeasureSpec`, imported on use; in the order of the report.
 MEASURES = {
     "knn": "dim_tf.evaluation.measures.knn:SPEC",
     "linear": "dim_tf.evaluation.measures.probes:LINEAR",
@@ -141,19 +141,19 @@ MEASURES = {
     "mig": "dim_tf.evaluation.measures.mig:SPEC",
 }
 DEFAULT_MEASURES = ("knn", "linear", "mlp", "clusters", "geometry", "projection")
-LABEL_FREE_MEASURES = ("rotation",)  # by default, too, where there are no labels: of the verdict
-# What an encoder is compared with, beside the models of --reference; in this order.
+LABEL_FREE_MEASURES = ("rotation",)  # also measured by default if there are no labels
+# What an encoder is compared with, in addition to the models of --reference; in this order.
 REFERENCE_TITLES = {
     "random_weights": "random weights",
     "start_weights": "start weights",
     "pixels": "raw pixels",
 }
-# The quick ones, taken of the references too (random weights, start weights, raw pixels).
+# The quick ones, also run on the references (random weights, start weights, raw pixels).
 REFERENCE_MEASURES = ("knn", "linear", "mlp", "clusters", "geometry", "rotation")
-MAX_FEATURES = 2**14  # of an endpoint, that measures take: 50,000 images of so many are 3.3 GB
+MAX_FEATURES = 2**14  # of an endpoint in measures: for 50,000 images these are 3.3 GB
 # Those of dim_tf.export.tflite.
 TFLITE = ("float32", "float16", "dynamic", "int8", "float32_batch1", "uint8_batch1")
-# --track -> the callback that writes the metrics there; each but the first needs an extra.
+# --track -> the callback that writes metrics there; each but the first needs an extra.
 TRACKERS = {
     "tensorboard": "dim_tf.training.trackers:TensorBoard",
     "wandb": "dim_tf.training.trackers:WeightsAndBiases",

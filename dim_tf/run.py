@@ -51,17 +51,17 @@ REPORT_HEIGHT = 800  # pixels, in a notebook
 
 @dataclass(frozen=True)
 class Report:
-    """The report of a run, which a notebook shows.
+    """The report of a run. A notebook displays it.
 
     Attributes:
-        path: Of the page.
+        path: The HTML page.
     """
 
     path: Path
 
     def _repr_html_(self) -> str:
-        # In a frame, so that its style does not reach the notebook's. Without a base of its own,
-        # links to the page's sections would load the notebook into the frame.
+        # In a frame, so that its style does not affect the notebook. The frame has no base URL of
+        # its own, so links to the page's sections would load the notebook into the frame.
         page = self.path.read_text(encoding="utf-8")
         page = html.escape(page.replace("<head>", '<head><base href="about:srcdoc">', 1))
         return (
@@ -73,12 +73,12 @@ class Report:
 class Run:
     """A run: an experiment, its data and its folder.
 
-    Each stage raises InputError for wrong settings and missing data, and RunError where it fails.
-    It leaves Keras' policy, random seeds and signal handlers as they were.
+    Each stage raises InputError for wrong settings or missing data, and RunError if it fails. It
+    leaves Keras' policy, the random seeds and the signal handlers as they were.
 
     Args:
         experiment: The settings.
-        verbose: 1: prints lines, and Keras' progress bar where it trains; 0: prints nothing.
+        verbose: 1 prints lines, and Keras' progress bar during training; 0 prints nothing.
 
     Attributes:
         experiment: The settings.
@@ -95,12 +95,12 @@ class Run:
         """The run of a run folder.
 
         Args:
-            path: Of the run folder.
-            verbose: As of `Run`.
-            **settings: Settings that replace the run's, by the names of their flags, as epochs.
+            path: The run folder.
+            verbose: As for `Run`.
+            **settings: Settings that replace those of the run, by flag name, such as epochs.
 
         Raises:
-            InputError: It is no run folder, or a setting is wrong.
+            InputError: The path is not a run folder, or a setting is wrong.
         """
         file = Path(path) / "experiment.json"
         try:
@@ -108,13 +108,13 @@ class Run:
         except (OSError, ValueError) as error:
             raise InputError(
                 f"{path} is no run folder (experiment.json: {reason(error)}); give one that "
-                "training wrote, as runs/digits"
+                "training wrote, such as runs/digits"
             ) from error
         try:
             experiment = Experiment.from_json(text)
         except InputError as error:
             raise InputError(f"{file}: {error}") from error
-        # It continues, and on the devices of this machine.
+        # The run continues, on the devices of this machine.
         here = {"resume": True, "strategy": "auto", "replicas": 0}
         changes = {**here, **flag_values(settings), "run_dir": os.fspath(path)}
         return cls(experiment.replace(**changes), verbose)
@@ -128,14 +128,15 @@ class Run:
         return self.experiment.run_path
 
     def train(self, callbacks: Sequence[keras.callbacks.Callback] = ()) -> None:
-        """Trains to the last step, from the newest checkpoint in the run folder; or fits the model.
+        """Trains to the last step from the newest checkpoint in the run folder; or fits the model.
 
         Args:
-            callbacks: Keras callbacks. Epochs count from the run's first. One that sets
-                `model.stop_training` ends training, after a checkpoint; `train` then continues.
+            callbacks: Keras callbacks. They see epochs counted from the first epoch of the run. A
+                callback that sets `model.stop_training` ends training after a checkpoint; `train`
+                then continues.
 
         Raises:
-            Stopped: By SIGTERM or SIGINT (Ctrl-C), after a checkpoint.
+            Stopped: SIGTERM or SIGINT (Ctrl-C) arrived; a checkpoint was saved.
         """
         with self._stage("train", self.experiment) as devices:
             splits = self._data
@@ -167,13 +168,14 @@ class Run:
         """Measures the trained encoder; writes evaluation.json and report.html.
 
         Args:
-            measures: Names of measures, a list or with commas between; None: those of the settings.
+            measures: Names of measures, as a list or separated by commas. None: those of the
+                settings.
 
         Returns:
-            The content of evaluation.json; empty where no image is for the test.
+            The content of evaluation.json; empty if there are no test images.
 
         Raises:
-            MeasureError: A measure failed; all others are written before.
+            MeasureError: A measure failed. The results of all others have been written.
         """
         experiment = self.experiment
         if measures is not None:
@@ -195,10 +197,10 @@ class Run:
         return read_json(self.path / "evaluation.json", "evaluate again")
 
     def check_references(self) -> None:
-        """Loads the encoders of --reference: one that cannot be used is refused before training.
+        """Loads the encoders of --reference, so that a wrong one is refused before training.
 
         Raises:
-            InputError: One cannot be measured.
+            InputError: One of them cannot be measured.
         """
         if not self.experiment.evaluation.reference_paths:
             return
@@ -209,7 +211,7 @@ class Run:
             load_named(self.experiment, self._data)
 
     def check_labels(self) -> None:
-        """Checks before training that `finetune` will have labels enough for a classifier.
+        """Checks before training that `finetune` will have enough labels for a classifier.
 
         Raises:
             InputError: There are no labels, or too few.
@@ -222,7 +224,7 @@ class Run:
 
     @property
     def verdict(self) -> list[str]:
-        """Whether training helped, as `evaluate` wrote it: a line by kNN, one by the linear probe.
+        """Whether training helped, as `evaluate` wrote it: one line by kNN, one by linear probe.
 
         Empty before the run is evaluated.
         """
@@ -237,7 +239,7 @@ class Run:
         """The report that `evaluate` wrote.
 
         Raises:
-            InputError: There is none.
+            InputError: The run has not been evaluated.
         """
         path = self.path / REPORT_FILE
         if not path.is_file():
@@ -248,7 +250,7 @@ class Run:
         """Exports the trained encoder as SavedModel and TFLite.
 
         Args:
-            **settings: Of the export, by the names of their flags, as tflite="none".
+            **settings: Settings of the export, by flag name, such as tflite="none".
 
         Returns:
             The folder of the new version, exported/NAME/VERSION.
@@ -263,20 +265,21 @@ class Run:
         """Trains a classifier on the run's newest export and the labels of the run's images.
 
         Writes RUN_DIR/finetune/ (docs/FINETUNE.md) and publishes exported/NAME-classifier/VERSION.
-        A second call continues where the first was stopped, and publishes again where it was done.
+        A second call continues where the first one stopped. If that one had finished, it exports
+        again.
 
             path = run.finetune(finetune_layers="head")
             probabilities = tf.saved_model.load(str(path))(images)
 
         Args:
-            **settings: Of the group finetuning, by the names of their flags, as
+            **settings: Settings of the group finetuning, by flag name, such as
                 finetune_layers="head".
 
         Returns:
             The folder of the new version.
 
         Raises:
-            Stopped: By SIGTERM or SIGINT (Ctrl-C), after a checkpoint.
+            Stopped: SIGTERM or SIGINT (Ctrl-C) arrived; a checkpoint was saved.
         """
         experiment = self._with(FineTuningSettings, settings)
         with self._stage("finetune", experiment):
@@ -286,13 +289,13 @@ class Run:
             return finetune.finetune(experiment, self._data_of_size(size))
 
     def embed(self, source: str = "", output: str = "", **settings: Any) -> Path:
-        """Writes the embeddings of a collection of images by the newest export of this run.
+        """Embeds a collection of images by the newest export of this run; writes the embeddings.
 
         Args:
-            source: A folder, a pattern of TFRecord files, or tfds:NAME:SPLIT; empty: of the
+            source: A folder, a pattern of TFRecord files, or tfds:NAME:SPLIT. Empty: from the
                 settings.
-            output: Folder of the embeddings; empty: RUN_DIR/embeddings.
-            **settings: Of the collection, by the names of their flags, as embed_format.
+            output: Folder of the embeddings. Empty: RUN_DIR/embeddings.
+            **settings: Settings of the collection, by flag name, such as embed_format.
 
         Returns:
             The folder of the embeddings.
@@ -309,10 +312,10 @@ class Run:
         """Finds copies, outliers, doubtful labels and leaks among the images of the run's folder.
 
         Writes RUN_DIR/curate/*.csv and curate.html (docs/CURATE.md). The features are those of the
-        run's newest export; each image is embedded once. No file of the folder is changed.
+        run's newest export; each image is embedded only once. No file of the folder is changed.
 
         Args:
-            **settings: Of the curation, by the names of their flags, as subset_size=200.
+            **settings: Settings of the curation, by flag name, such as subset_size=200.
 
         Returns:
             All results; `summary()` has the counts, thresholds and rates.
@@ -326,15 +329,15 @@ class Run:
     def anomaly(
         self, images: str | os.PathLike | Sequence[str | os.PathLike] = "", **settings: Any
     ) -> "Anomalies":
-        """Scores images by how far they are from those of the run's folder, the normal ones.
+        """Scores images by how far they are from the normal ones, those of the run's folder.
 
-        Writes RUN_DIR/anomaly/anomalies.csv, .json and .html, and publishes the detector in
+        Writes RUN_DIR/anomaly/anomalies.csv, .json and .html, and writes the detector to
         EXPORT_DIR/NAME-detector (docs/PATCHES.md). The features are those of the run's newest
-        export; each image is embedded once.
+        export; each image is embedded only once.
 
         Args:
-            images: A folder of images to score, or a list of several; empty: of the settings.
-            **settings: Of the detection, by the names of their flags, as anomaly_false_alarms=0.01.
+            images: A folder of images to score, or a list of folders. Empty: from the settings.
+            **settings: Settings of the detection, by flag name, such as anomaly_false_alarms=0.01.
 
         Returns:
             Scores, alarms and heat maps of the images, and the detector.
@@ -347,17 +350,17 @@ class Run:
             return anomaly(experiment)
 
     def search(self, query: str | os.PathLike = "", **settings: Any) -> "list[QueryMatches]":
-        """Finds the images of the run's folder that are most similar to those of a query.
+        """Finds the images of the run's folder that are most similar to the query images.
 
-        With search_by="patch" those that hold a detail of it (docs/PATCHES.md).
+        With search_by="patch", finds the images that show a detail of the query (docs/PATCHES.md).
 
         Writes RUN_DIR/search/results.csv and search.html. The features are those of the run's
-        newest export; each image is embedded once.
+        newest export; each image is embedded only once.
 
         Args:
-            query: An image, or a folder of some; empty: of the settings.
-            **settings: Of the search, by the names of their flags, as k=20, or search_by="patch"
-                and query_box=(top, left, height, width), pixels of the query.
+            query: An image, or a folder of images. Empty: from the settings.
+            **settings: Settings of the search, by flag name, such as k=20, or search_by="patch" and
+                query_box=(top, left, height, width) in pixels of the query.
 
         Returns:
             The matches of each query image, the most similar first.
@@ -374,14 +377,14 @@ class Run:
         return results.matches
 
     def compare(self) -> None:
-        """Writes one page on the runs of the setting `runs`."""
+        """Writes one page that compares the runs of the setting `runs`."""
         with self._process():
             from dim_tf.stages.compare import compare_runs  # takes seconds
 
             compare_runs(self.experiment)
 
     def _with(self, group, settings):
-        """The experiment with other settings of that group."""
+        """The experiment with other settings of one group."""
         for name in settings:
             if name not in group.flags():
                 raise InputError(
@@ -393,12 +396,13 @@ class Run:
     def encoder(self) -> keras.Model:
         """The trained encoder: images, float [N, H, W, C] in [0, 1] -> features [N, D].
 
-        C is 3; for a folder of images 1 where they are grey, and of arrays their own, which are
-        then taken as the files have them.
+        C is 3. For a folder of grey images C is 1. For data sets of arrays C is that of the arrays,
+        which are not converted.
 
         The feature is that of an export: the one that `evaluate` chose, or that of the setting
-        `feature`. The encoder is that of the newest checkpoint, made anew at each use. The images
-        of the run must be there, which give its size; `dim_tf.load` needs nothing but an export.
+        `feature`. The encoder has the weights of the newest checkpoint and is built again at each
+        use. The images of the run must exist, because they give the image size; `dim_tf.load` needs
+        only an export.
         """
         with self._process():
             from dim_tf.stages.export import exported_feature  # takes seconds
@@ -423,7 +427,7 @@ class Run:
         return self._load(image_request(self.experiment))
 
     def _data_of_size(self, size: ImageSize) -> Splits:
-        """The images, of that size where --image_size names none; 0: of the default's."""
+        """The images in that size unless --image_size gives one; 0: the data set's default."""
         if self.experiment.data.image_size or not size:
             return self._data
         frame = ImageFrame.of(size)
@@ -440,7 +444,7 @@ class Run:
 
     @functools.cached_property
     def _devices(self) -> tf.distribute.Strategy | None:
-        """The strategy, where it must be made before the data; else None."""
+        """The strategy, if it must be created before the data; else None."""
         settings = self.experiment.training
         if settings.replicas:
             strategy.make_logical_cpus(settings.replicas)
@@ -450,10 +454,10 @@ class Run:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keeps other processes from writing to the run folder; its stages do so themselves.
+        """Keeps other processes from writing to the run folder. Stages take the lock by themselves.
 
         Raises:
-            InputError: Another process does.
+            InputError: Another process is writing to it.
         """
         devices = self._devices
         if not (devices is None or strategy.is_chief(devices)):
@@ -488,7 +492,7 @@ class Run:
     def _stage_of_export(
         self, mode: str, experiment: Experiment, writes_run_folder: bool = True
     ) -> Iterator[None]:
-        """The context of a stage that begins with an exported encoder, in one process."""
+        """The context of a stage that starts from an exported encoder, in one process."""
         preconditions.check(experiment, [mode])
         with self._process(), contextlib.ExitStack() as stack:
             if writes_run_folder:
@@ -497,7 +501,7 @@ class Run:
 
     @contextlib.contextmanager
     def _process(self) -> Iterator[None]:
-        """Leaves the process' state as it was; quiet unless verbose; memory errors in a line."""
+        """Restores the process' state, silences output unless verbose, shortens memory errors."""
         with (
             process_state.preserved(),
             process_state.without_tensorflow_notices(),
@@ -520,13 +524,13 @@ def _memory_errors_in_a_line() -> Iterator[None]:
 
 
 def flag_values(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings as flags hold them: paths as text, lists of names with commas between.
+    """Settings in the form of flags: paths as text, lists of names joined by commas.
 
-    A whole number is text where the flag is: channels=1. A NumPy scalar is the Python number of
-    exactly its value, an array the list of its numbers.
+    A whole number becomes text if the flag is text, such as channels=1. A NumPy scalar becomes the
+    Python number of exactly the same value, and an array a list of numbers.
 
     Args:
-        settings: By the names of their flags.
+        settings: By flag name.
     """
     fields = all_fields()
 
@@ -549,7 +553,7 @@ def _path(name: str, value: Any) -> str:
     """A path as text.
 
     Raises:
-        InputError: It is none.
+        InputError: The value is not a path.
     """
     if not isinstance(value, str | os.PathLike):
         raise InputError(f"{name}={value!r}; expected one path")
@@ -557,10 +561,10 @@ def _path(name: str, value: Any) -> str:
 
 
 def _folders(name: str, value: Any) -> str:
-    """The path of a folder, or of several, as a flag has them.
+    """The path of one or more folders, in the form of the flag.
 
     Raises:
-        InputError: They are no paths.
+        InputError: The value is not a path or a list of paths.
     """
     if isinstance(value, list | tuple):
         return join_folders(name, [_path(name, path) for path in value])
@@ -568,5 +572,5 @@ def _folders(name: str, value: Any) -> str:
 
 
 def _as_python(value: Any) -> Any:
-    """A NumPy scalar as the Python object of its value; there is none for a longer float."""
+    """A NumPy scalar as the Python object of its value; none exists for a longer float."""
     return value.item() if isinstance(value, np.generic) else value

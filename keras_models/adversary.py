@@ -17,17 +17,17 @@ from keras_models.estimators import Estimator
 
 @dataclass(frozen=True)
 class Divergence:
-    """What the discriminator estimates, what the generator minimises, and the penalty.
+    """What the discriminator estimates, what the generator minimises, and the gradient penalty.
 
     Attributes:
         name: Its name in `NAMES`.
-        estimator: What the discriminator maximises; real samples are the joint and fake ones the
-            product.
+        estimator: What the discriminator maximises; real samples are the joint ones, fake samples
+            the product.
         generator: D(fake), float32 [N] -> loss of the generator, [N].
-        exchangeable: Whether real and fake samples can exchange their sides: -D then estimates the
-            same divergence.
-        lipschitz: Whether the penalty holds the norm of D's gradient at 1, on lines between real
-            and fake samples, instead of at 0 on the samples.
+        exchangeable: Whether real and fake samples can exchange sides: -D then estimates the same
+            divergence.
+        lipschitz: Whether the penalty keeps the norm of D's gradient at 1, on lines between real
+            and fake samples. If not, it keeps the norm at 0 on the samples.
     """
 
     name: str
@@ -50,7 +50,7 @@ def _of_estimator(estimator: Estimator) -> Divergence:
 boundary_seeking = Divergence("bgan", estimators.gan, lambda scores: 0.5 * scores**2)
 """Boundary-seeking GAN (Hjelm et al. 2017, https://arxiv.org/abs/1702.08431, section 2.4).
 
-The discriminator's logit estimates log p(real) - log p(fake), by the divergence `gan`. Of
+The discriminator's logit estimates log p(real) - log p(fake), by the divergence `gan`. For
 continuous samples, the generator minimises ½ E[(log D - log(1 - D))²], half of the squared logit:
 it seeks the boundary, where both densities are equal, and does not go beyond.
 """
@@ -75,7 +75,7 @@ NAMES = tuple(_DIVERGENCES)
 
 
 def get(name: str) -> Divergence:
-    """The divergence of that name, a member of `NAMES` or a key of `estimators.ALIASES`.
+    """The divergence of that name: a member of `NAMES` or a key of `estimators.ALIASES`.
 
     Raises:
         ValueError: Unknown name.
@@ -96,16 +96,16 @@ def check_penalty(divergence: Divergence, weight: float) -> None:
 
 
 class AdversarialLosses(NamedTuple):
-    """Losses of both players, and the parts of the adversary's.
+    """Losses of both players, and the parts of the adversary's loss.
 
     Attributes:
-        generator_loss: float32 scalar, loss of the network that makes the fake samples.
+        generator_loss: float32 scalar, loss of the network that generates the fake samples.
         adversary_loss: float32 scalar, penalty - divergence; its gradient does not reach the
             samples.
         divergence: float32 scalar, the discriminator's estimate.
         penalty: float32 scalar, penalty on the discriminator's gradient.
         accuracy: float32 scalar, how often the discriminator's score is above 0 for a real sample
-            and not for a fake one: the mean of both fractions.
+            and not above 0 for a fake one: the mean of both fractions.
     """
 
     generator_loss: tf.Tensor
@@ -124,7 +124,7 @@ def losses(
     random: StepRandom,
     both_learn: bool = False,
 ) -> AdversarialLosses:
-    """Losses of both players.
+    """The losses of both players.
 
     The discriminator maximises the divergence's estimator between real and fake samples, less a
     gradient penalty: ½·weight·(mean over real samples + mean over fake samples) of ‖∇D‖²
@@ -137,11 +137,11 @@ def losses(
         divergence: What the discriminator estimates.
         weight: λ of the gradient penalty.
         random: Random numbers of the step, for the lines of a `lipschitz` divergence.
-        both_learn: Whether the network that makes the real samples is trained too, by the
-            generator's loss of -D(real) (BiGAN); only for an `exchangeable` divergence.
+        both_learn: Whether the network that makes the real samples is also trained, by the
+            generator loss of -D(real) (BiGAN); only for an `exchangeable` divergence.
 
     Raises:
-        ValueError: `both_learn` with another divergence.
+        ValueError: `both_learn` with a divergence that is not exchangeable.
     """
     if both_learn and not divergence.exchangeable:
         raise ValueError(f"{divergence.name} has no exchanged sides; take gan or jsd")

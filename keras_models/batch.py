@@ -1,4 +1,4 @@
-"""The input of a training or evaluation step, and the checks that a step can make of it."""
+"""The input of a training or evaluation step, and the checks that a step can make on it."""
 
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ class Batch(NamedTuple):
     Attributes:
         images: float32 [N, H, W, C] in [-1, 1].
         labels: int64 [N], or [N, A] for attributes; None if the objective needs none.
-        indices: int64 [N], each image's index among the training images; None likewise.
+        indices: int64 [N], each image's index among the training images; None if not needed.
     """
 
     images: tf.Tensor
@@ -47,7 +47,7 @@ def as_float32(images: Any, image_shape: tuple[int, int, int]) -> tf.Tensor:
     """Casts images to float32.
 
     Raises:
-        ValueError: The images are not floating-point, or have another shape than [N, *image_shape].
+        ValueError: The images are not floating-point, or their shape is not [N, *image_shape].
     """
     dtype = tf.as_dtype(images.dtype)
     if not dtype.is_floating:
@@ -67,12 +67,12 @@ def assert_enough_images(batch: Batch, parts: int, compiled: bool) -> Batch:
     """The batch, with an assertion that each replica and micro-batch gets enough images.
 
     Args:
-        batch: Batch of this replica.
+        batch: The batch of this replica.
         parts: Number of micro-batches.
         compiled: Whether XLA compiles the step, which drops assertions.
 
     Raises:
-        ValueError: The number of images is known, and wrong.
+        ValueError: The number of images is known and wrong.
     """
     count = batch.images.shape[0]
     if count is not None:

@@ -25,15 +25,15 @@ DARKEST = 1 / 255  # of pixels in [0, 1], whose density is finite
 
 @dataclass(frozen=True)
 class ColorRanges:
-    """How far colour jitter of strength 1 goes. Factors are uniform in 1 ± the range.
+    """How far colour jitter of strength 1 goes. A factor is uniform in 1 ± its range.
 
     Attributes:
-        brightness: Of the factor of all pixels.
-        contrast: Of the factor of the pixels' difference from the image's mean.
-        saturation: Of the factor of the chroma.
-        hue: Of the chroma's rotation to either side, in full turns.
+        brightness: Range of the factor of all pixels.
+        contrast: Range of the factor of the pixels' difference from the image's mean.
+        saturation: Range of the factor of the chroma.
+        hue: Largest rotation of the chroma to either side, in full turns.
         grayscale: Probability of grayscale.
-        stains: Of the factor of the amount of each stain.
+        stains: Range of the factor of the amount of each stain.
     """
 
     brightness: float = 0.0
@@ -55,17 +55,17 @@ def random_color_jitter(
     strength: float = 1.0,
     ranges: ColorRanges = AMDIM,
 ) -> tf.Tensor:
-    """Colour jitter of each image with probability 0.8, then maybe grayscale.
+    """Jitters the colours of each image with probability 0.8, then maybe makes it grey.
 
     Grayscale means saturation 0, which leaves the luma of Rec. 601. See `adjust_colors` and
-    `adjust_stains`. Images that are not RGB have brightness and contrast alone.
+    `adjust_stains`. For images that are not RGB, only brightness and contrast change.
 
     Args:
         images: float32 [N, H, W, C] in [-1, 1].
         random: Random numbers of the step.
         view: Name of the view; each view has its own noise.
         strength: Factor of the ranges and of the probability of grayscale.
-        ranges: Of strength 1.
+        ranges: Ranges at strength 1.
     """
     n = tf.shape(images)[0]
     jittered = bernoulli(JITTER_PROBABILITY, n, f"{view}: jittered", random)[:, tf.newaxis]
@@ -89,10 +89,10 @@ def random_color_jitter(
 def adjust_colors(images, brightness, contrast, saturation, hue) -> tf.Tensor:
     """Changes brightness, contrast, saturation and hue, in that order.
 
-    On the scale [0, 1], where black is 0, brightness multiplies the pixels, contrast their
-    difference from the image's mean luma, saturation the chroma (I and Q of YIQ), which hue
-    rotates. The result is clipped once. Images that are not RGB have no chroma, and contrast
-    multiplies the difference from each channel's mean.
+    On the scale [0, 1], where black is 0, brightness multiplies the pixels, contrast multiplies
+    their difference from the image's mean luma, saturation multiplies the chroma (I and Q of YIQ),
+    and hue rotates the chroma. The result is clipped once. Images that are not RGB have no chroma,
+    and contrast multiplies the difference from each channel's mean.
 
     Args:
         images: float32 [N, H, W, C] in [-1, 1].
@@ -109,7 +109,7 @@ def adjust_colors(images, brightness, contrast, saturation, hue) -> tf.Tensor:
     pixels = tf.reshape(images, [n, height * width, channels])
     mean = tf.reduce_mean(pixels, axis=1)  # [N, C]
     # All four are one affine map of the pixels. With u = (x + 1) / 2 in [0, 1] and luma m, contrast
-    # maps b·u to m + c·(b·u - m), and changes of the chroma leave m.
+    # maps b·u to m + c·(b·u - m), and changes of the chroma leave m as it is.
     scale = contrast * brightness
     if channels == 3:
         change = scale[:, tf.newaxis, tf.newaxis] * _chroma_change(saturation, hue)
@@ -124,11 +124,11 @@ def adjust_colors(images, brightness, contrast, saturation, hue) -> tf.Tensor:
 
 
 def adjust_stains(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
-    """Changes how much of each stain there is (Tellez et al. 2019).
+    """Changes the amount of each stain (Tellez et al. 2019).
 
-    https://arxiv.org/abs/1902.06543. Light that passes stained tissue is exp(-density), and the
-    densities of stains add up: density = amounts · STAINS. So factors of the amounts are a linear
-    map of the density, inverse(STAINS) · diag(factors) · STAINS.
+    https://arxiv.org/abs/1902.06543. Light that passes through stained tissue is exp(-density), and
+    the densities of stains add up: density = amounts · STAINS. So factors of the amounts are a
+    linear map of the density, inverse(STAINS) · diag(factors) · STAINS.
 
     Args:
         images: float32 [N, H, W, 3] in [-1, 1].
@@ -147,7 +147,7 @@ def adjust_stains(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
 
 
 def _chroma_change(saturation, hue):
-    """Matrices [N, 3, 3] on RGB that scale and rotate I and Q of YIQ and leave Y."""
+    """Matrices [N, 3, 3] on RGB that scale and rotate I and Q of YIQ and keep Y."""
     angle = 2 * math.pi * hue
     one, zero = tf.ones_like(angle), tf.zeros_like(angle)
     cosine, sine = saturation * tf.cos(angle), saturation * tf.sin(angle)

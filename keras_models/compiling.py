@@ -1,4 +1,4 @@
-"""Checks of `compile`'s arguments: which of them a model with its own training step supports."""
+"""Checks of the arguments of `compile`: which ones a model with its own training step supports."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ _CLIPPING = ("clipnorm", "global_clipnorm", "clipvalue")
 
 
 def check_arguments(model: str, arguments: dict[str, Any]) -> None:
-    """Raises ValueError if arguments of `compile` are about labels and predictions."""
+    """Raises ValueError for arguments of `compile` that are about labels and predictions."""
     for name in _LOSS_ARGUMENTS:
         if arguments.get(name) is not None:
             raise ValueError(
@@ -19,7 +19,7 @@ def check_arguments(model: str, arguments: dict[str, Any]) -> None:
 
 
 def check_weights(model: str, **weights: Any) -> None:
-    """Raises ValueError if there are weights of examples or classes."""
+    """Raises ValueError for weights of examples or classes."""
     for name, value in weights.items():
         if value is not None:
             raise ValueError(
@@ -29,7 +29,7 @@ def check_weights(model: str, **weights: Any) -> None:
 
 
 def check_learning_rate(learning_rate: Any) -> None:
-    """Raises ValueError if the learning rate is an optimizer, Keras' first argument."""
+    """Raises ValueError if the learning rate is an optimizer, which is Keras' first argument."""
     if isinstance(learning_rate, str | keras.optimizers.Optimizer):
         raise ValueError(
             f"compile({learning_rate!r}): the first argument is the learning rate; give "
@@ -38,10 +38,10 @@ def check_learning_rate(learning_rate: Any) -> None:
 
 
 def check_optimizers(main, adversary, replicas: int) -> None:
-    """Raises ValueError if optimizers would not work as configured.
+    """Raises ValueError for optimizers that would not work as configured.
 
     Args:
-        main: Optimizer of all but the adversary's variables.
+        main: Optimizer of all variables except the adversary's.
         adversary: Optimizer of the adversary's variables.
         replicas: Number of replicas that train together.
     """
@@ -66,11 +66,11 @@ def check_optimizers(main, adversary, replicas: int) -> None:
 def check_backbone(
     has_backbone: bool, frozen_steps: int, steps_per_execution: int, scale: float, optimizer
 ) -> None:
-    """Raises ValueError if settings of a backbone cannot be applied.
+    """Raises ValueError for settings of a backbone that cannot be applied.
 
     Args:
         has_backbone: Whether the encoder has a backbone.
-        frozen_steps: Number of first steps in which it is frozen.
+        frozen_steps: Number of steps at the start in which it is frozen.
         steps_per_execution: Argument of `compile`.
         scale: Factor of its learning rate.
         optimizer: Main optimizer; None: the default.
@@ -80,8 +80,8 @@ def check_backbone(
             raise ValueError(f"{name}={value}; expected at least 0")
     if (frozen_steps or scale != 1) and not has_backbone:
         raise ValueError(
-            "frozen_steps and backbone_learning_rate_scale take effect with a backbone only, as of "
-            "BackboneEncoder; leave them out"
+            "frozen_steps and backbone_learning_rate_scale take effect with a backbone only, such "
+            "as that of BackboneEncoder; leave them out"
         )
     if frozen_steps % steps_per_execution:
         raise ValueError(

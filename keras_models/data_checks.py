@@ -28,8 +28,8 @@ def check_fit(model: "ObjectiveModel", arguments: dict[str, Any]) -> None:
         arguments: Arguments of `keras.Model.fit` by name.
 
     Raises:
-        ValueError: Images that are not in [-1, 1] or do not fit the model; batches with too few
-            images; weights of validation examples; validation of a model without evaluation.
+        ValueError: Images are not in [-1, 1] or do not fit the model; batches have too few images;
+            validation examples have weights; or a model without evaluation is to be validated.
     """
     x, validation = arguments.get("x"), arguments.get("validation_data")
     split = arguments.get("validation_split") or 0.0
@@ -63,7 +63,7 @@ def check_evaluate(model: "ObjectiveModel", arguments: dict[str, Any]) -> None:
         arguments: Arguments of `keras.Model.evaluate` by name.
 
     Raises:
-        ValueError: As `check_fit`.
+        ValueError: As for `check_fit`.
     """
     x, batch_size = arguments.get("x"), arguments.get("batch_size") or KERAS_BATCH_SIZE
     if _is_in_memory(x) and not arguments.get("steps"):
@@ -72,7 +72,7 @@ def check_evaluate(model: "ObjectiveModel", arguments: dict[str, Any]) -> None:
 
 
 def check_evaluates(model: "ObjectiveModel", purpose: str) -> None:
-    """Raises ValueError if the model's objective is defined on its training images only."""
+    """Raises ValueError if the model's objective is defined only on its training images."""
     if not model.evaluates:
         raise ValueError(
             f"{purpose}: the objective of {type(model).__name__} is about its training images "
@@ -115,7 +115,7 @@ def check_images(data: Any, image_shape: tuple[int, int, int]) -> list[Batch]:
     """The batches of all local replicas, from a batch of `first_batch`.
 
     Raises:
-        ValueError: The images are not floating-point, in [-1, 1] and of that shape.
+        ValueError: The images are not floating-point, not in [-1, 1] or not of that shape.
     """
     batches = [Batch.from_data(part) for part in _split_by_replica(data)]
     for batch in batches:
@@ -160,7 +160,8 @@ def first_batch(data: Any, batch_size: int) -> tuple[Any, Any]:
         batch_size: Images per batch, if `data` is not batched.
 
     Returns:
-        The batch, or None if it cannot be read (it is on other workers), and data like `data`.
+        The batch, or None if it cannot be read because it is on other workers; and data like
+        `data`.
     """
     if isinstance(data, Batch | tuple | list):
         parts = [None if part is None else part[:batch_size] for part in data]
@@ -181,7 +182,7 @@ def first_batch(data: Any, batch_size: int) -> tuple[Any, Any]:
 
 @contextlib.contextmanager
 def too_few_images_as_value_error():
-    """Raises ValueError, of one line, where an assertion in the graph says images are missing."""
+    """Raises ValueError, on one line, if an assertion in the graph says that images are missing."""
     try:
         yield
     except tf.errors.InvalidArgumentError as error:

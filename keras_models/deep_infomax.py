@@ -27,17 +27,17 @@ class DeepInfoMax(EncoderModel):
 
     Args:
         encoder: Images -> endpoints.
-        terms: Of `keras_models.terms`.
+        terms: Terms from `keras_models.terms`.
         views: Makes the context's and the query's images; by default both are the images.
-        symmetric: With two views, average each term over both directions: query from the second
-            view and context from the first, and the reverse, with the same noise. False: the first
-            direction only. It has no effect with one view.
+        symmetric: With two views, whether each term is averaged over both directions: query from
+            the second view and context from the first, and the reverse, with the same noise. False:
+            only the first direction. It has no effect with one view.
         seed: Seed of the random numbers drawn in training.
 
     Raises:
-        ValueError: No term, or two of the same name; a term reads an endpoint that the encoder
-            lacks; with one view, a term compares two views, or an endpoint with itself;
-            symmetric=True with occluded augmentations, since only the query's view is occluded.
+        ValueError: There is no term, or two have the same name; a term reads an endpoint that the
+            encoder lacks; with one view, a term compares two views, or an endpoint with itself;
+            symmetric=True with occluded augmentations, which occlude only the query's view.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class DeepInfoMax(EncoderModel):
         return [v for term in self.terms for v in term.adversary_variables]
 
     def objective(self, batch: Batch, random: StepRandom, training: bool = True) -> Losses:
-        """The weighted sum of the terms, on features of the images' views."""
+        """The weighted sum of the terms, computed from features of the images' views."""
         context_images, query_images = self.views(batch.images, random)
         context = self.encoder(context_images, training=training, random=random)
         if query_images is context_images:

@@ -61,7 +61,7 @@ class EncoderModel(ObjectiveModel):
             self._heads_built = True
 
     def build_heads(self, shapes: dict[str, tuple]) -> None:
-        """Builds all parts but the encoder.
+        """Builds all parts except the encoder.
 
         Args:
             shapes: Shapes of the encoder's endpoints; batch size None.

@@ -1,16 +1,16 @@
 """Estimators: from a critic's scores to a value to be maximised (Hjelm et al. 2019, section 3).
 
-An estimator is three pure functions. `joint` maps the joint scores, element by element. `reduce`
-sums the product scores of each image's globals into a state, which merges with the states of other
-product samples: of another chunk of the batch, of another replica. `value` combines the two.
-Everything is float32, and finite for scores of ±1e4.
+An estimator is three pure functions. `joint` maps the joint scores element by element. `reduce`
+sums the product scores of each image's globals into a state, which can be merged with the states of
+other product samples: those of another chunk of the batch or of another replica. `value` combines
+the two. Everything is float32, and finite for scores of ±1e4.
 
 The f-divergences D_f(P ‖ Q) = E_Q[f(dP/dQ)] of the joint distribution P from the product of the
 marginals Q are bounded by their Fenchel duals, E_P[g(t)] - E_Q[f*(g(t'))], with the output
-activation g of Nowozin et al. 2016 (f-GAN), table 2. Where the dual has an exponential, scores
-above `EXP_LIMIT` continue it by its tangent.
+activation g of Nowozin et al. 2016 (f-GAN), table 2. If the dual has an exponential, it continues
+along its tangent for scores above `EXP_LIMIT`.
 
-Shapes: N images, K product samples of each, L locations, G globals of an image.
+Shapes: N images, K product samples of each, L locations, G globals per image.
 """
 
 import math
@@ -39,11 +39,11 @@ class Sums(NamedTuple):
         return Sums(self.count + other.count, self.total + other.total)
 
     def sum_over_images(self) -> "Sums":
-        """The sum over the images: one state of shape [1]."""
+        """The sum over all images: one state of shape [1]."""
         return Sums(*(tf.reduce_sum(x, axis=0, keepdims=True) for x in self))
 
     def scale(self, factor: float) -> "Sums":
-        """The state in which each sample counts `factor` times."""
+        """The state if each sample counted `factor` times."""
         return Sums(self.count * factor, self.total * factor)
 
 
@@ -63,14 +63,14 @@ class LogSums(NamedTuple):
         return LogSums(self.count + other.count, tf.reduce_logsumexp(both, axis=0))
 
     def sum_over_images(self) -> "LogSums":
-        """The sum over the images: one state of shape [1, ...]."""
+        """The sum over all images: one state of shape [1, ...]."""
         return LogSums(
             tf.reduce_sum(self.count, axis=0, keepdims=True),
             tf.reduce_logsumexp(self.log_total, axis=0, keepdims=True),
         )
 
     def scale(self, factor: float) -> "LogSums":
-        """The state in which each sample counts `factor` times."""
+        """The state if each sample counted `factor` times."""
         return LogSums(self.count * factor, self.log_total + math.log(factor))
 
 
@@ -78,7 +78,7 @@ EXP_LIMIT = 40.0
 
 
 def bounded_exp(t: tf.Tensor) -> tf.Tensor:
-    """exp(t) up to t = `EXP_LIMIT`, its tangent beyond: convex, smooth and finite.
+    """exp(t) up to t = `EXP_LIMIT`, and its tangent beyond: convex, smooth and finite.
 
     Densities do not differ by a factor of e^40, so no score of a sensible critic is that large.
     """
@@ -93,9 +93,9 @@ class Estimator:
     Attributes:
         name: Its name in `NAMES`.
         joint: float32 [N, L, G] -> [N, L, G].
-        reduce: float32 [N, K, L, G] -> state with one row for each of the N images.
+        reduce: float32 [N, K, L, G] -> a state with one row for each of the N images.
         value: ([N, L, G], state) -> scalar. The state's first N rows belong to these images; if not
-            `per_image`, it may also be one row for all of them.
+            `per_image`, it may also be a single row for all of them.
         log_ratio: Score of the optimal critic -> log p(x, y) / (p(x)·p(y)), elementwise; up to a
             constant for dv, and up to a function of the global feature for infonce. None if the
             score does not determine the density ratio.
@@ -116,7 +116,7 @@ class Estimator:
         values is the value of the whole batch.
 
         Args:
-            scores: Scores of all locations, or of a random sample, the same in all images.
+            scores: Scores of all locations, or of a random sample that is the same in all images.
             sample_weight: Number of locations that each scored location represents. The value is
                 unbiased, except infonce's: the logarithm of a rescaled smaller sum is on average
                 too small, so the value is too high by about half the relative variance of that sum
@@ -263,7 +263,7 @@ pearson_chi2 = _expectations(
 )
 """E[t] - E[t' + t'²/4], f-GAN's Pearson χ²: f(u) = (u - 1)². Bounds ∫ (p - q)²/q.
 
-The authors' code has the sign of the square wrong and is unbounded.
+The authors' code has the wrong sign on the square and is unbounded.
 """
 
 wasserstein = _expectations("w1", _identity, _identity, log_ratio=None)
@@ -326,7 +326,7 @@ def info_nce_of_vectors(
         keys: float32 [K, D], the keys of all replicas.
         positive: int32 [P], row of each query's positive key.
         excluded: int32 [P], row of a key that the sum leaves out, such as the query itself; None:
-            the sum has all keys.
+            the sum includes all keys.
 
     Returns:
         The loss, and how often the positive key has the highest score.
@@ -368,7 +368,7 @@ _ESTIMATORS = {e.name: e for e in _ALL}
 
 
 def get(name: str) -> Estimator:
-    """The estimator of that name, a member of `NAMES` or a key of `ALIASES`.
+    """The estimator of that name: a member of `NAMES` or a key of `ALIASES`.
 
     Raises:
         ValueError: Unknown name.

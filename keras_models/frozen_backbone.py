@@ -13,7 +13,7 @@ class FreezeBackbone(keras.callbacks.Callback):
 
 
 def with_callback(callbacks: Any, callback: keras.callbacks.Callback) -> Any:
-    """Adds a callback to the `callbacks` of Keras' `fit`: a `CallbackList`, a list, one or none."""
+    """Adds a callback to Keras' `callbacks`: a `CallbackList`, a list, one callback, or None."""
     if isinstance(callbacks, keras.callbacks.CallbackList):
         callbacks.append(callback)
         return callbacks

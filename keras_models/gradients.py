@@ -18,7 +18,8 @@ class Gradients(NamedTuple):
 
     Attributes:
         main: Gradients of the model's `main_variables`; None for a variable without one.
-        adversary: Gradients of its `adversary_variables`, likewise; empty without an adversary.
+        adversary: Gradients of its `adversary_variables`, in the same form; empty without an
+            adversary.
         metrics: float32 scalars, the loss among them.
         features: The batch's global features, or None.
     """
@@ -30,7 +31,7 @@ class Gradients(NamedTuple):
 
 
 def compute(model: "ObjectiveModel", batch: Batch, random: StepRandom) -> Gradients:
-    """Gradients of the mean over the micro-batches, one after another to save memory."""
+    """Gradients of the mean over the micro-batches, computed one after another to save memory."""
     if model.micro_batches == 1:
         return _compute(model, batch, random)
     results: list[Gradients] = []
@@ -75,10 +76,10 @@ def _compute(model, batch, random) -> Gradients:
 
 
 def apply(optimizer, gradients: list[tf.Tensor | None], variables: list) -> None:
-    """Takes one step of an optimizer, on all replicas or, if a gradient overflows, on none."""
+    """Takes one step of an optimizer: on all replicas, or on none if a gradient overflows."""
     scaling = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
     if scaling and replicas.count() > 1:
-        # Keras lets each replica, or the first one, decide whether the gradients overflow.
+        # Keras lets each replica, or the first one, decide alone whether the gradients overflow.
         sums = tf.add_n([tf.reduce_sum(g * 0) for g in gradients if g is not None])
         poison = replicas.mean(sums)  # 0, or NaN if any replica's gradient is not finite
         gradients = [None if g is None else g + poison for g in gradients]

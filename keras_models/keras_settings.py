@@ -1,4 +1,4 @@
-"""Keras settings that the models need; a user's may be meant for other programs.
+"""Keras settings that the models need; the user's may be meant for other programs.
 
 Keras reads KERAS_BACKEND and keras.json (https://keras.io/api/utils/config_utils/) when it is first
 imported. Importing this module imports neither Keras nor TensorFlow.
@@ -15,7 +15,7 @@ NEEDED = {"floatx": "float32", "image_data_format": "channels_last"}
 
 
 def check_backend(environ: Mapping[str, str] = os.environ) -> None:
-    """Raises ImportError if Keras has, or will have, another backend than TensorFlow."""
+    """Raises ImportError if Keras has, or will have, a backend other than TensorFlow."""
     keras = sys.modules.get("keras")
     if keras is not None and hasattr(keras, "config"):
         backend, source = keras.config.backend(), "Keras is imported already"
@@ -58,7 +58,7 @@ def config_file(environ: Mapping[str, str]) -> Path:
 
 
 def check_numbers() -> None:
-    """Raises ValueError if Keras has another float type or image data format."""
+    """Raises ValueError if Keras is set to another float type or image data format."""
     import keras
 
     for name, needed in NEEDED.items():

@@ -31,7 +31,7 @@ class Losses(NamedTuple):
     """Losses and metrics of one batch.
 
     Attributes:
-        loss: float32 scalar, minimised by all variables that are not the adversary's.
+        loss: float32 scalar, minimised by all variables except the adversary's.
         adversary_loss: float32 scalar, minimised by the adversary's variables; None without one.
         metrics: float32 scalars, logged beside the loss.
         features: The batch's global features, for a probe; None if there are none.
@@ -46,8 +46,8 @@ class Losses(NamedTuple):
 class ObjectiveModel(keras.Model, abc.ABC):
     """A model trained by an objective, possibly against an adversary.
 
-    The objective sees images only, unless `needs_labels` or `needs_indices`. Keras' `fit`,
-    `evaluate`, `predict`, callbacks, `save` and `load_model` work; arguments that have no meaning
+    The objective sees only images, unless `needs_labels` or `needs_indices` is set. Keras' `fit`,
+    `evaluate`, `predict`, callbacks, `save` and `load_model` work. Arguments that have no meaning
     for an objective without labels (`loss=`, `metrics=`, weights of examples and classes) are
     refused.
 
@@ -104,7 +104,7 @@ class ObjectiveModel(keras.Model, abc.ABC):
 
     @property
     def main_variables(self) -> list:
-        """Variables trained by the main optimizer: all trainable ones but the adversary's."""
+        """Variables trained by the main optimizer: all trainable ones except the adversary's."""
         adversary = {id(v) for v in self.adversary_variables}
         return [v for v in self.trainable_variables if id(v) not in adversary]
 
@@ -119,30 +119,32 @@ class ObjectiveModel(keras.Model, abc.ABC):
         backbone_learning_rate_scale: float = 1.0,
         **kw,
     ):
-        """Sets the two optimizers: of the encoder with its critics, and of the adversaries.
+        """Sets the two optimizers: one for the encoder and its critics, one for the adversaries.
 
         Under the policy mixed_float16 both get dynamic loss scaling, as in Keras.
 
         Args:
             learning_rate: Learning rate of the default optimizer, Adam with the authors' betas
                 (0.5, 0.999).
-            optimizer: Optimizer of all but the adversaries, or its Keras name; None: the default.
-            adversary_optimizer: Optimizer of the adversaries (discriminators), likewise.
+            optimizer: Optimizer of all variables except the adversaries', or its Keras name; None:
+                the default.
+            adversary_optimizer: Optimizer of the adversaries (discriminators), in the same form.
             micro_batches: Number of equal parts into which a step splits its images to save memory;
                 their gradients are averaged. Product samples, batch norm's statistics and
-                logarithms of sums are then per part, so the objective differs from the batch's.
+                logarithms of sums are then computed per part, so the objective differs from that of
+                the whole batch.
             weight_decay: Weight decay of the default main optimizer, on matrices and kernels;
                 biases and the scales of norms have none.
-            frozen_steps: Number of first steps in which the encoder's backbone is frozen while its
-                head and the rest learn, a multiple of `steps_per_execution`. `fit` and
+            frozen_steps: Number of steps at the start in which the encoder's backbone is frozen
+                while its head and the rest learn; a multiple of `steps_per_execution`. `fit` and
                 `train_on_batch` apply it; a custom loop calls `apply_frozen_steps`.
             backbone_learning_rate_scale: Factor of the backbone's learning rate, for the default
                 optimizer.
             **kw: Arguments of `keras.Model.compile`, such as `jit_compile`.
 
         Raises:
-            ValueError: Arguments about labels and predictions (`loss`, `metrics`), or optimizers
-                that would not work as configured.
+            ValueError: Arguments are about labels and predictions (`loss`, `metrics`), or
+                optimizers would not work as configured.
         """
         compiling.check_arguments(type(self).__name__, kw)
         compiling.check_learning_rate(learning_rate)
@@ -188,7 +190,7 @@ class ObjectiveModel(keras.Model, abc.ABC):
         return keras.saving.serialize_keras_object(self._compile_arguments)
 
     def compile_from_config(self, config):
-        """Compiles the model with a config of `get_compile_config`."""
+        """Compiles the model with the result of `get_compile_config`."""
         self.compile(**keras.saving.deserialize_keras_object(config))
 
     def build(self, input_shape=None):
@@ -205,8 +207,8 @@ class ObjectiveModel(keras.Model, abc.ABC):
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Does nothing: `build` has built everything.
 
-        Keras' `fit` would build from a batch, which fails on several workers: it averages the
-        labels together with the images.
+        Keras' `fit` would build from a batch. That fails on several workers, because it averages
+        the labels together with the images.
         """
 
     def _build_optimizers(self):
@@ -250,19 +252,20 @@ class ObjectiveModel(keras.Model, abc.ABC):
             self.make_train_function(force=True)
 
     def _ensure_built(self):
-        """Builds the model unless it is built, while variables can still be created."""
+        """Builds the model, unless it is built, while variables can still be created."""
         if not self.built:
             with self.distribute_strategy.scope():
                 self.build()
 
     def fit(self, *args, **kwargs):
-        """Trains the model; arguments as `keras.Model.fit`.
+        """Trains the model; arguments as for `keras.Model.fit`.
 
         The first batch is checked before the first step.
 
         Raises:
-            ValueError: Weights of examples or classes; images that are not in [-1, 1] or do not fit
-                the model; batches with too few images; validation of a model without evaluation.
+            ValueError: Examples or classes have weights; images are not in [-1, 1] or do not fit
+                the model; batches have too few images; or a model without evaluation is to be
+                validated.
         """
         arguments = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs).arguments
         del arguments["self"]
@@ -281,13 +284,13 @@ class ObjectiveModel(keras.Model, abc.ABC):
             return super().fit(**arguments)
 
     def evaluate(self, *args, **kwargs):
-        """The objective and its metrics without training; arguments as `keras.Model.evaluate`.
+        """The objective and its metrics without training; arguments as for `keras.Model.evaluate`.
 
-        Batch norm uses its moving statistics, nothing is dropped, nothing changes. The metrics are
-        means over the images; every call draws the same random numbers.
+        Batch norm uses its moving statistics, dropout drops nothing, and no variable changes. The
+        metrics are means over the images; every call draws the same random numbers.
 
         Raises:
-            ValueError: As `fit`.
+            ValueError: As for `fit`.
         """
         data_checks.check_evaluates(self, "evaluate()")
         arguments = inspect.signature(keras.Model.evaluate).bind(self, *args, **kwargs).arguments
@@ -301,12 +304,12 @@ class ObjectiveModel(keras.Model, abc.ABC):
             return super().evaluate(**arguments, **internal)
 
     def predict(self, *args, **kwargs):
-        """The model's outputs for images; arguments as `keras.Model.predict`."""
+        """The model's outputs for images; arguments as for `keras.Model.predict`."""
         self._ensure_built()
         return super().predict(*args, **kwargs)
 
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
-        """One step, as `keras.Model.train_on_batch`; the first call checks the images."""
+        """One step, like `keras.Model.train_on_batch`; the first call checks the images."""
         compiling.check_weights(
             type(self).__name__, sample_weight=sample_weight, class_weight=class_weight
         )
@@ -319,7 +322,7 @@ class ObjectiveModel(keras.Model, abc.ABC):
             return super().train_on_batch(x, y, return_dict=return_dict)
 
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
-        """The metrics of one batch, as `keras.Model.test_on_batch`."""
+        """The metrics of one batch, like `keras.Model.test_on_batch`."""
         data_checks.check_evaluates(self, "test_on_batch()")
         compiling.check_weights(type(self).__name__, sample_weight=sample_weight)
         self._ensure_built()
@@ -328,7 +331,7 @@ class ObjectiveModel(keras.Model, abc.ABC):
             return super().test_on_batch(x, y, return_dict=return_dict)
 
     def make_test_function(self, force=False):
-        """Keras' test function, which returns the last batch's metrics, changed to their means."""
+        """Keras' test function, changed to return the metrics' means, not the last batch's."""
         if self.test_function is None or force:
             super().make_test_function(force=True)
             function, steps = self.test_function, self.steps_per_execution
@@ -355,9 +358,9 @@ class ObjectiveModel(keras.Model, abc.ABC):
     def train_step(self, data):
         """One step of both optimizers.
 
-        It is a pure function of the weights, the optimizers' state, the step number, the seed and
-        the batch: a `Batch`, a tuple of its first fields, or float32 images [N, H, W, C] in
-        [-1, 1]. Returns the loss and metrics, averaged over replicas and micro-batches; on several
+        The step is a pure function of the weights, the optimizers' state, the step number, the seed
+        and the batch: a `Batch`, a tuple of its first fields, or float32 images [N, H, W, C] in
+        [-1, 1]. Returns the loss and metrics, averaged over replicas and micro-batches. On several
         workers they have shape [1], because their `fit` averages over an axis.
         """
         batch = self._batch(data, self.micro_batches)

@@ -17,9 +17,8 @@ def adam(
         learning_rate: Learning rate, or its schedule.
         name: Name of the optimizer.
         weight_decay: λ of decoupled weight decay: each step first multiplies weights by 1 -
-            learning rate · λ, as in Keras and PyTorch. Loshchilov & Hutter 2019, algorithm 2,
-            multiply λ by the schedule only, so their λ is this one times the learning rate.
-            0: none.
+            learning rate · λ, as in Keras and PyTorch. In algorithm 2 of Loshchilov & Hutter 2019
+            only the schedule multiplies λ, so their λ is this one times the learning rate. 0: none.
     """
     return FusedAdam(
         learning_rate,
@@ -37,7 +36,7 @@ def cosine(learning_rate: float, steps: int, warmup: int = 0) -> LearningRateSch
     Args:
         learning_rate: The highest learning rate.
         steps: Steps of the whole training.
-        warmup: First steps, in which it rises linearly from 0; fewer than `steps`.
+        warmup: Number of steps at the start in which it rises linearly from 0; fewer than `steps`.
 
     Raises:
         ValueError: `warmup` is not less than `steps`.
@@ -60,8 +59,8 @@ def build(optimizer: keras.optimizers.Optimizer, variables: list, weight_decay: 
     Args:
         optimizer: The optimizer.
         variables: Variables that it trains.
-        weight_decay: Whether it has weight decay, from which vectors (biases, scales of norms) are
-            excluded.
+        weight_decay: Whether the optimizer has weight decay, from which vectors (biases, scales of
+            norms) are excluded.
     """
     if optimizer.built:
         return
@@ -71,6 +70,6 @@ def build(optimizer: keras.optimizers.Optimizer, variables: list, weight_decay: 
 
 
 def steps_taken(optimizer: keras.optimizers.Optimizer):
-    """Number of training steps, not of updates, if the optimizer accumulates gradients."""
+    """Number of training steps; with accumulated gradients there are more steps than updates."""
     main = inner(optimizer)
     return main.variables[0] if main.gradient_accumulation_steps else main.iterations

@@ -23,7 +23,7 @@ def distributions():
 
 
 class _Prior:
-    """The number of dimensions, saved and restored."""
+    """Saves and restores the number of dimensions."""
 
     def __init__(self, dim: int):
         self.dim = dim
@@ -173,7 +173,7 @@ def get(name: str, dim: int) -> Prior:
 
 
 def check_dim(prior: Prior, dim: int) -> None:
-    """Raises ValueError if the prior has another number of dimensions than `dim`."""
+    """Raises ValueError if the prior does not have `dim` dimensions."""
     if dim != prior.dim:
         raise ValueError(
             f"the prior has {prior.dim} dimensions, the global feature {dim}; make it with "
@@ -184,11 +184,11 @@ def check_dim(prior: Prior, dim: int) -> None:
 def samples_and_features(
     prior: Prior, global_features: tf.Tensor, random: StepRandom
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Samples of the prior, and as many global features, mapped into the prior's support.
+    """Samples of the prior, and as many global features mapped into the prior's support.
 
     Args:
         prior: Target distribution, of D dimensions.
-        global_features: [N, D], or [N, g, g, D] for G = g·g globals of an image.
+        global_features: [N, D], or [N, g, g, D] for G = g·g globals per image.
         random: Random numbers of the step, which determine the samples.
 
     Returns:

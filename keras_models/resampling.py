@@ -1,7 +1,8 @@
 """Geometric changes of a batch of images: crops, blur, rotation, turns by 90 degrees.
 
 Crops and blur are linear in the pixels and separable: batched matrix products, [H, H] on the rows
-and [W, W] on the columns of each image. Rotation is one gather for each of four neighbours. All can
+and [W, W] on the columns of each image. Rotation is one gather for each of four neighbours. XLA can
+compile all of them. Images are float32 [N, H, W, C] with static H, W and C.
 be compiled by XLA. Images are float32 [N, H, W, C] with static H, W and C.
 """
 
@@ -17,9 +18,9 @@ MIN_SIGMA = 0.1  # pixels: weights of exp(-50) beside the pixel's own
 def crop_boxes(noise: tf.Tensor, height: int, width: int, min_scale: float) -> tf.Tensor:
     """Random boxes within an image.
 
-    The area is uniform between `min_scale` and 1 times the image's, the aspect ratio log-uniform
-    between 0.7 and 1.4; a side longer than the image's is clipped. The position is uniform over
-    those where the box fits.
+    The area is uniform between `min_scale` and 1 times the image's, and the aspect ratio is
+    log-uniform between 0.7 and 1.4; a side longer than the image's is clipped. The position is
+    uniform over all those where the box fits.
 
     Args:
         noise: float32 [N, 4], uniform in [0, 1).
@@ -48,8 +49,8 @@ def resized_crop(images: tf.Tensor, boxes: tf.Tensor, sigma: tf.Tensor | None = 
         images: float32 [N, H, W, C].
         boxes: float32 [N, 4]: top, left, height, width in pixels, within the image and with sides
             of at least 1 pixel.
-        sigma: float32 [N], in pixels, of a Gaussian blur of the resized crops, as of
-            `gaussian_blur`; None: no blur.
+        sigma: float32 [N], standard deviation in pixels of a Gaussian blur of the resized crops, as
+            in `gaussian_blur`; None: no blur.
 
     Returns:
         float32 [N, H, W, C].
@@ -64,13 +65,13 @@ def resized_crop(images: tf.Tensor, boxes: tf.Tensor, sigma: tf.Tensor | None = 
 
 
 def gaussian_blur(images: tf.Tensor, sigma: tf.Tensor) -> tf.Tensor:
-    """Each image convolved with a Gaussian, whose weights outside of the image are left out.
+    """Convolves each image with a Gaussian, whose weights outside the image are left out.
 
     The remaining weights are rescaled to sum to 1, so that a constant image stays as it is.
 
     Args:
         images: float32 [N, H, W, C].
-        sigma: float32 [N], standard deviation in pixels; at most `MIN_SIGMA`: no blur.
+        sigma: float32 [N], standard deviation in pixels; no blur if at most `MIN_SIGMA`.
 
     Returns:
         float32 [N, H, W, C].
@@ -90,8 +91,8 @@ def blur_weights(sigma: tf.Tensor, size: int) -> tf.Tensor:
 def rotate(images: tf.Tensor, angle: tf.Tensor) -> tf.Tensor:
     """Rotates each image about its centre, counter-clockwise as displayed; bilinear.
 
-    What is outside of the image is mirrored at the centres of its outermost pixels. It equals
-    `scipy.ndimage.map_coordinates(..., order=1, mode="mirror")`.
+    What lies outside the image is mirrored at the centres of its outermost pixels. The result
+    equals `scipy.ndimage.map_coordinates(..., order=1, mode="mirror")`.
 
     Args:
         images: float32 [N, H, W, C].
@@ -134,10 +135,10 @@ def turn(images: tf.Tensor, element: tf.Tensor) -> tf.Tensor:
     """Turns each image by a multiple of 90 degrees, mirrored or not: the dihedral group.
 
     Args:
-        images: float32 [N, H, W, C]. Those that are not square are mirrored only, which gives the
-            turns by 0 and 180 degrees.
-        element: int [N] from 0 to 7, a sum of 1 for a mirror image left to right, 2 for one top to
-            bottom, 4 for the transposed image.
+        images: float32 [N, H, W, C]. Images that are not square are only mirrored, which includes
+            the turns by 0 and 180 degrees.
+        element: int [N] from 0 to 7, a sum of 1 for mirroring left to right, 2 for mirroring top to
+            bottom, and 4 for transposing.
     """
 
     def has(bit):
@@ -174,5 +175,5 @@ def _interpolation(first, length, size):
 
 
 def between(low, high, noise):
-    """Noise that is uniform in [0, 1), between `low` and `high`."""
+    """Scales noise, uniform in [0, 1), to be uniform between `low` and `high`."""
     return low + (high - low) * noise

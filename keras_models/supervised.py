@@ -18,10 +18,10 @@ DROPOUT = 0.1
 class Supervised(EncoderModel):
     """The fully supervised reference (Hjelm et al. 2019, section 4.1).
 
-    The classifier has a hidden layer of 200 units: dense -> dropout 0.1 -> batch norm -> ReLU, as
-    the encoders' dense layers (the MLP probe has its dropout after the ReLU). Its input is the
+    The classifier has a hidden layer of 200 units: dense -> dropout 0.1 -> batch norm -> ReLU, like
+    the encoders' dense layers (in the MLP probe the dropout follows the ReLU). Its input is the
     global feature, so the whole encoder is trained. The loss is the cross-entropy of the classes,
-    or its mean over the attributes.
+    or for attributes its mean over them.
 
     Args:
         encoder: Images -> endpoints.

@@ -1,11 +1,11 @@
 """Views of a batch: the images from which a term's context and its query are encoded.
 
-By default both are the images themselves; the query's may be occluded (Hjelm et al. 2019, section
-on structure), and both may be augmented (AMDIM: Bachman et al. 2019), by what the images show
-allows. Views are computed for the whole batch at once, can be compiled by XLA and draw their noise
-from `StepRandom`.
+By default both are the images themselves. The query's may be occluded (Hjelm et al. 2019, section 4
+on structure), and both may be augmented (AMDIM: Bachman et al. 2019) by the changes that suit the
+kind of images. Views are computed for the whole batch at once, can be compiled by XLA, and draw
+their noise from `StepRandom`.
 
-Images are float32 [N, H, W, C] in [-1, 1] with static H, W and C. Those that are not RGB have no
+Images are float32 [N, H, W, C] in [-1, 1] with static H, W and C. Images that are not RGB have no
 hue, saturation or grayscale.
 """
 
@@ -26,19 +26,19 @@ FLIP_PROBABILITY = 0.5
 MIN_CROP_SCALE = 0.3  # of the image's area, as in AMDIM's published code
 BLUR_PROBABILITY = 0.5  # as in SimCLR
 # Largest standard deviation of a blur: a fraction of the image's longer side, about SimCLR's (2 of
-# 224 pixels), but at least so many pixels, since smaller ones leave small images unchanged.
+# 224 pixels), but at least this many pixels, since smaller blurs leave small images unchanged.
 BLUR_FRACTION, BLUR_PIXELS = 0.01, 0.75
 
 
 @dataclass(frozen=True)
 class ImageKind:
-    """What changes leave the meaning of a kind of images as it is.
+    """The changes that keep the meaning of one kind of images.
 
     Attributes:
         colors: Ranges of colour jitter.
         is_mirrored: Whether images are mirrored left to right.
         is_turned: Whether images are turned by multiples of 90 degrees and mirrored.
-        rotation: Largest angle of a rotation to either side, in degrees.
+        rotation: Largest rotation to either side, in degrees.
         is_blurred: Whether half of the images are blurred.
     """
 
@@ -67,10 +67,10 @@ KINDS = {
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
 class Augmentation:
-    """One view: turns and a rotation where the kind has them, a resized crop, blur, colour jitter.
+    """One view: turns and rotation if the kind has them, then a resized crop, blur, colour jitter.
 
-    Natural images have crops, colour jitter and maybe grayscale, in the manner of AMDIM, which
-    interpolates its crops bicubically, and shifts its CIFAR images instead of cropping them.
+    Natural images have crops, colour jitter and maybe grayscale, in the manner of AMDIM. AMDIM
+    itself interpolates its crops bicubically, and shifts CIFAR images instead of cropping them.
 
     Args:
         min_crop_scale: The smallest area of a crop as a fraction of the image's, before sides
@@ -80,8 +80,8 @@ class Augmentation:
         kind: What the images show, one of `KINDS`.
 
     Raises:
-        ValueError: `min_crop_scale` outside of (0, 1], `color_jitter_strength` outside of [0, 2],
-            or an unknown kind.
+        ValueError: `min_crop_scale` is outside (0, 1], `color_jitter_strength` is outside [0, 2],
+            or the kind is unknown.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Augmentation:
         self.kind = kind
 
     def __call__(self, images: tf.Tensor, random: StepRandom, view: str) -> tf.Tensor:
-        """A view of each image, not mirrored left to right, which `Views` does.
+        """A view of each image, not mirrored left to right: `Views` does that.
 
         Args:
             images: float32 [N, H, W, C] in [-1, 1].
@@ -145,8 +145,8 @@ class Views:
     Args:
         augmentation: Applied to context and query independently (AMDIM); None: no augmentation.
         occluded: Whether a block of the query's image is occluded.
-        shared_flip: Whether context and query are mirrored together, as in AMDIM's code; else each
-            is mirrored independently, as in SimCLR's. Turns are always independent.
+        shared_flip: Whether context and query are mirrored together, as in AMDIM's code. If not,
+            each is mirrored independently, as in SimCLR's. Turns are always independent.
     """
 
     def __init__(
@@ -167,8 +167,8 @@ class Views:
             random: Random numbers of the step.
 
         Returns:
-            Two tensors like `images`. They are the same tensor if the views are equal, so that the
-            encoder need run only once.
+            Two tensors like `images`. If the views are equal they are the same tensor, so that the
+            encoder runs only once.
         """
         context = query = images
         if self.augmentation:
@@ -208,7 +208,8 @@ def occlude(
 
     Args:
         images: float32 [N, H, W, C].
-        random: Random numbers of the step. The position is uniform over those where the block fits.
+        random: Random numbers of the step. The position is uniform over all those where the block
+            fits.
         fraction: The block is fraction·H high and fraction·W wide, rounded.
 
     Raises:
@@ -243,14 +244,14 @@ def random_turn(images: tf.Tensor, random: StepRandom, view: str) -> tf.Tensor:
 
 
 def random_rotation(images: tf.Tensor, random: StepRandom, view: str, degrees: float) -> tf.Tensor:
-    """Rotates each image about its centre by up to so many degrees to either side, uniformly."""
+    """Rotates each image about its centre by up to that many degrees to either side, uniformly."""
     noise = random.uniform(f"{view}: rotation", tf.shape(images)[0], ())
     most = math.radians(degrees)
     return resampling.rotate(images, resampling.between(-most, most, noise))
 
 
 def random_blur(images: tf.Tensor, random: StepRandom, view: str) -> tf.Tensor:
-    """Standard deviation of each image's blur in pixels, float32 [N]; 0, no blur, for half of them.
+    """Standard deviation of each image's blur in pixels, float32 [N]; 0 (no blur) for half of them.
 
     For the others it is uniform, up to the larger of 0.75 and a hundredth of the longer side.
     """
@@ -268,14 +269,14 @@ def random_resized_crop(
     min_scale: float = MIN_CROP_SCALE,
     sigma: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """A crop of each image, of random position, area and shape, resized to H x W.
+    """A crop of each image with random position, area and shape, resized to H x W.
 
     Args:
         images: float32 [N, H, W, C].
         random: Random numbers of the step.
         view: Name of the view.
         min_scale: The smallest area as a fraction of the image's.
-        sigma: Of a blur, as of `resampling.resized_crop`.
+        sigma: Standard deviation of a blur, as for `resampling.resized_crop`.
     """
     noise = random.uniform(f"{view}: crop", tf.shape(images)[0], (4,))
     boxes = resampling.crop_boxes(noise, images.shape[1], images.shape[2], min_scale)

@@ -1,4 +1,4 @@
-"""Flagfiles: files whose lines are arguments. Bounded, for anybody may have written them."""
+"""Flagfiles: files whose lines are arguments. Bounded in size: anyone may have written them."""
 
 import os
 import re
@@ -7,11 +7,11 @@ from pathlib import Path
 from dim_tf.system.errors import InputError
 
 MAX_BYTES = 2**20
-# Each time that one is named counts, so that files that name others twice do not multiply.
+# Each mention of a file counts, so that files that name others twice do not multiply.
 MAX_FILES = 100
 MAX_DEPTH = 10
 
-# In a wheel flags/ of the repository is the folder flagfiles of the package.
+# In a wheel, flags/ of the repository is the folder "flagfiles" of the package.
 _PACKAGE = Path(__file__).parents[1]
 SHIPPED = (_PACKAGE / "flagfiles", _PACKAGE.parent / "flags")
 _DIRECTIVES = ("--flagfile", "-flagfile")
@@ -19,18 +19,19 @@ _FLAG = re.compile(r"--?[^\s=-][^\s=]*(=|$)")
 
 
 def expanded(arguments: list[str]) -> list[str]:
-    """The arguments, each --flagfile replaced by the arguments of its file.
+    """The arguments, with each --flagfile replaced by the arguments in its file.
 
-    A line is --NAME=VALUE or --NAME, empty, or a comment that begins with # or //. A line
-    --flagfile=FILE stands for another file's. Relative paths begin at the working folder; a
-    flags/NAME.cfg that it lacks is the one that this package ships. absl reads the same lines; here
+    A line is --NAME=VALUE or --NAME, empty, or a comment that starts with # or //. A line
+    --flagfile=FILE includes another file. Relative paths start at the working folder; if it has no
+    flags/NAME.cfg, the one shipped with this package is read. absl reads the same lines, but here
     errors name the file and the line, and the size is bounded.
 
     Args:
-        arguments: the command line without the program's name.
+        arguments: The command line without the program's name.
 
     Raises:
-        InputError: a file that cannot be read or is no flagfile, with its name and the line.
+        InputError: A file cannot be read or is not a flagfile; the message names the file
+            and the line.
     """
     return _Reader().of_arguments(arguments)
 
@@ -55,7 +56,7 @@ class _Reader:
 
     def _of_file(self, path):
         if not path:
-            raise InputError("--flagfile= names no file; give one, as --flagfile=flags/digits.cfg")
+            raise InputError("--flagfile= names no file; give a file: --flagfile=flags/digits.cfg")
         flag = f"--flagfile={path}"
         if path in self._open:
             raise InputError(f"{flag} names itself, by {' and '.join(self._open)}; take one out")
@@ -84,7 +85,7 @@ class _Reader:
 
 
 def _locate(path: str) -> str:
-    """The flagfile of that path; if there is none, of flags/NAME the one that is shipped."""
+    """The flagfile of that path; flags/NAME that does not exist is the shipped one."""
     expanded_path = os.path.expanduser(path)
     folder, name = os.path.split(os.path.normpath(path))
     if folder == "flags" and not os.path.exists(expanded_path):

@@ -34,10 +34,10 @@ MODES = (
 )
 DEFAULT_MODES = MODES[:3]
 MODE_HELP = f"Stages to run, a list of {', '.join(MODES)}."
-MODEL_HELP = "Model, how the encoder is trained; --help lists the models."
+MODEL_HELP = "Model: how the encoder is trained; --help lists the models."
 MODEL_DETAILS = f"One of {', '.join(registry.MODELS)}."
 ALIASES = {"mi_units": "critic_units"}
-FLAGS_OF_MODES = {  # which are refused without the mode
+FLAGS_OF_MODES = {  # refused without the mode
     "finetune": tuple(FineTuningSettings.flags()),
     "embed": ("embed_feature",),
     "anomaly": tuple(AnomalySettings.flags()),
@@ -50,9 +50,9 @@ class _Parser(flags.ArgumentParser):
     """A parser whose error says what is expected; absl's message is that of Python's int().
 
     Args:
-        parse: Of text, or of a value of the right type; raises ValueError.
-        flag_type: For absl's help.
-        expected: The message.
+        parse: Takes text, or a value of the right type; raises ValueError.
+        flag_type: The type shown in absl's help.
+        expected: What the error message says is expected.
     """
 
     def __init__(self, parse: Callable[[Any], Any], flag_type: str, expected: str):
@@ -87,16 +87,16 @@ _PARSERS: dict[type, _Parser] = {
         flags.BooleanParser().parse, "bool", "true or false, or the flag alone, or no before it"
     ),
     int: _Parser(flags.IntegerParser().parse, "int", "a whole number, in digits alone"),
-    float: _Parser(flags.FloatParser().parse, "float", "a number, as 0.1 or 1e-4"),
-    tuple: _Parser(_numbers, "whole numbers", "whole numbers with commas between, as 512,512"),
+    float: _Parser(flags.FloatParser().parse, "float", "a number, such as 0.1 or 1e-4"),
+    tuple: _Parser(_numbers, "whole numbers", "whole numbers with commas between, such as 512,512"),
     types.UnionType: _Parser(
-        _size, "size", "a whole number, or height and width with a comma between, as 96,160"
+        _size, "size", "a whole number, or height and width with a comma between, such as 96,160"
     ),
 }
 
 
 def define(values: flags.FlagValues) -> None:
-    """Defines all flags in `values`, those of every model too."""
+    """Defines all flags in `values`, including those of every model."""
     flags.DEFINE_string("mode", ",".join(DEFAULT_MODES), MODE_HELP, flag_values=values)
     flags.DEFINE_enum("model", "dim", list(registry.MODELS), MODEL_DETAILS, flag_values=values)
     for name, field in all_fields().items():
@@ -127,11 +127,11 @@ def experiment(values: flags.FlagValues, arguments: list[str]) -> Experiment:
 
     Args:
         values: The parsed flags.
-        arguments: The command line. Its flagfile names a run without --name, but not a run on a
-            folder of images, which the folder names.
+        arguments: The command line. Its flagfile names a run that has no --name, except a run on a
+            folder of images, which is named after the folder.
 
     Raises:
-        InputError: Settings that are wrong or do not fit together.
+        InputError: Settings are wrong or do not fit together.
     """
     settings = present(values)
     _check_modes_of(settings, modes(values))
@@ -154,20 +154,20 @@ def experiment(values: flags.FlagValues, arguments: list[str]) -> Experiment:
         dataset = settings.get("dataset", DataSettings.default("dataset"))
         data_dir = settings.get("data_dir", "")
         of_data = folder_name(dataset, data_dir)
-        # A flagfile of --dataset=folder serves many folders, whose runs are not one.
+        # A flagfile with --dataset=folder serves many folders; each folder needs a run of its own.
         is_own_folder = dataset == "folder" and data_dir
         settings["name"] = of_data if is_own_folder else _last_flagfile_stem(arguments) or of_data
     return Experiment.of(**settings)
 
 
 def _check_modes_of(settings: dict[str, Any], wanted: list[str]) -> None:
-    """Raises InputError at a flag that only a stage reads which is not to run."""
+    """Raises InputError for a flag that is read only by stages that will not run."""
     for mode, names in FLAGS_OF_MODES.items():
         given = [name for name in names if name in settings]
         if given and mode not in wanted:
             raise InputError(
                 f"--{given[0]} is of --mode={mode}, and --mode={','.join(wanted)} does not read "
-                f"it; add {mode} to --mode, or leave the flag out, of the flagfile too"
+                f"it; add {mode} to --mode, or leave the flag out, also in the flagfile"
             )
     if "finetune" in wanted and "export" not in wanted:
         check_classifier_export(settings)

@@ -25,7 +25,7 @@ A later flag overrides an earlier one and the flagfile's."""
 
 
 def requested(arguments: list[str]) -> str | None:
-    """What help the command line asks for: a section, "full", or "" for the short one; None: none.
+    """The help that the command line asks for: a section, "full", or "" (short); None: no help.
 
     Args:
         arguments: Without the program's name.
@@ -38,10 +38,10 @@ def requested(arguments: list[str]) -> str | None:
 
 
 def text(section: str) -> str:
-    """The help of that section; "" is the short one, "full" all.
+    """The help of that section; "" is the short help, "full" all of it.
 
     Raises:
-        InputError: There is no such section.
+        InputError: The section does not exist.
     """
     sections = flags_by_section()
     if section in ("", "full"):
@@ -58,7 +58,7 @@ def text(section: str) -> str:
 
 
 def flags_by_section() -> dict[str, dict[str, dataclasses.Field]]:
-    """The flags of each section, by their names; a model's own are a section of its name."""
+    """The flags of each section, by name. A model's own flags are a section with its name."""
     sections = {"run": {**_Stages.flags(), **Experiment.flags()}}
     for name, group in groups_of(model_settings("dim")).items():
         if name == "model":
@@ -91,11 +91,11 @@ def _section(name, fields, is_full):
 
 @dataclass(frozen=True)
 class FlagText:
-    """A flag in words.
+    """The text that describes a flag.
 
     Attributes:
         name: As it is typed after the dashes: "[no]resume", "seed".
-        default: Its value where none is given; of a flag without a value "true" or "false".
+        default: Its value if it is not given; "true" or "false" for a flag without a value.
         sentence: What it means, its choices and its other names.
     """
 
@@ -105,10 +105,10 @@ class FlagText:
 
 
 def flag_text(name: str, field: dataclasses.Field, is_full: bool) -> FlagText:
-    """A flag in words.
+    """The text that describes a flag.
 
     Args:
-        name: Of the flag.
+        name: The flag's name.
         field: Its `config_field`.
         is_full: Whether the sentence has the field's details.
     """

@@ -1,1 +1,1 @@
-"""Uses of an encoder on a collection of images: embeddings of all of them."""
+"""Uses of an encoder on a whole collection of images: embeddings, search, curation, anomalies."""

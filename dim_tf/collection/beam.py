@@ -3,14 +3,14 @@
 python -m dim_tf.collection.beam --encoder_path=exported/digits/1 --input='images/**' --output=all
     [any pipeline options of Beam, such as --runner=DataflowRunner]
 
-Every path may be one of a file system that Beam (`--input`, `--output`) or TensorFlow
-(`--encoder_path`) knows, such as gs://. The workers of a runner on several machines must see the
-same files and have this package: install it there, or give Beam's --setup_file or
+Every path may be on a file system that Beam (`--input`, `--output`) or TensorFlow
+(`--encoder_path`) knows, such as gs://. If the runner uses several machines, all workers must see
+the same files and have this package: install it there, or give Beam's --setup_file or
 --sdk_container_image.
 
-The output is a file for each `--shard_size` images or, of TFRecord input, for each file, with a
-record (.json) beside it. It appears whole or not at all. The same command after a stop, or after
-workers were lost, makes the files that are missing.
+The output is one file per `--shard_size` images, or per file for TFRecord input, with a record
+(.json) beside it. A file appears whole or not at all. If the pipeline stopped or lost workers, the
+same command writes the missing files.
 """
 
 import argparse
@@ -51,7 +51,7 @@ except ModuleNotFoundError as error:
 
 NAMESPACE = "dim_tf"  # of the counters
 EMBEDDED, INVALID = "embedded", "invalid"  # the outputs of Embed, and their counters
-# Its short name is not among those that Beam knows.
+# Beam does not know its short name.
 DASK_RUNNER = "apache_beam.runners.dask.dask_runner.DaskRunner"
 
 
@@ -59,8 +59,8 @@ class Embedding(NamedTuple):
     """The encoder's output for one encoded image.
 
     Attributes:
-        valid: whether it could be decoded.
-        embedding: float32 [D]; zeros if it could not.
+        valid: Whether the image could be decoded.
+        embedding: float32 [D]; zeros if the image could not be decoded.
     """
 
     valid: bool
@@ -74,9 +74,10 @@ class EncoderHandler(ModelHandler[bytes, Embedding, Any]):
     threads of a worker's process share one model, which is Beam's default.
 
     Args:
-        saved_model: path of a SavedModel that `dim_tf.export.publish` wrote.
-        min_batch_size: images that are embedded at once; fewer only where a bundle ends.
-        max_batch_size: images that are embedded at once, at most.
+        saved_model: Path of a SavedModel that `dim_tf.export.publish` wrote.
+        min_batch_size: Smallest number of images embedded at once; only the end of a bundle has
+            fewer.
+        max_batch_size: Largest number of images embedded at once.
     """
 
     def __init__(self, saved_model: str, min_batch_size: int = 1, max_batch_size: int = 64):
@@ -89,7 +90,7 @@ class EncoderHandler(ModelHandler[bytes, Embedding, Any]):
         """The loaded SavedModel.
 
         Raises:
-            InputError: there is none at the path, or it lacks the signature.
+            InputError: There is no SavedModel at the path, or it lacks the signature.
         """
         return saved_model.load(self.saved_model, SIGNATURE)
 
@@ -99,7 +100,7 @@ class EncoderHandler(ModelHandler[bytes, Embedding, Any]):
         model: Any,
         inference_args: dict[str, Any] | None = None,
     ) -> Iterable[Embedding]:
-        """One `Embedding` for each encoded image of the batch, in its order."""
+        """One `Embedding` for each encoded image of the batch, in the same order."""
         import tensorflow as tf
 
         outputs = model.signatures[SIGNATURE](image_bytes=tf.constant(list(batch), tf.string))
@@ -108,30 +109,30 @@ class EncoderHandler(ModelHandler[bytes, Embedding, Any]):
         return [Embedding(bool(v), e) for v, e in zip(valid, embeddings, strict=True)]
 
     def get_num_bytes(self, batch: Sequence[bytes]) -> int:
-        """The encoded images' size, in bytes."""
+        """The size of the encoded images, in bytes."""
         return sum(len(encoded) for encoded in batch)
 
     def get_metrics_namespace(self) -> str:
-        """Under which RunInference counts and times."""
+        """The namespace of RunInference's counters and timers."""
         return NAMESPACE
 
     def batch_elements_kwargs(self) -> Mapping[str, Any]:
-        """For beam.BatchElements."""
+        """The arguments of beam.BatchElements."""
         return {"min_batch_size": self.min_batch_size, "max_batch_size": self.max_batch_size}
 
 
 class Embed(beam.PTransform):
     """(id, encoded image) to (id, embedding), and the ids of images that cannot be decoded.
 
-    For pipelines of one's own. Their runner must execute batches and second outputs faithfully;
-    DaskRunner does not, and loses rows without a word.
+    For use in your own pipelines. Their runner must execute batches and second outputs faithfully;
+    DaskRunner does not, and loses rows silently.
 
-    Ids are strings, embeddings lists of D floats: `embedded, invalid = examples | Embed(path)`.
-    The outputs are named `embedded` and `invalid`, as are the counters in namespace `dim_tf`.
+    Ids are strings, embeddings are lists of D floats: `embedded, invalid = examples | Embed(path)`.
+    The outputs are named `embedded` and `invalid`, like the counters in the namespace `dim_tf`.
 
     Args:
-        saved_model: path of an exported encoder.
-        batch_size: images that are embedded at once; fewer where a bundle ends.
+        saved_model: Path of an exported encoder.
+        batch_size: Images embedded at once; the end of a bundle may have fewer.
     """
 
     def __init__(self, saved_model: str, batch_size: int = 64):
@@ -139,7 +140,7 @@ class Embed(beam.PTransform):
         self.handler = EncoderHandler(saved_model, batch_size, batch_size)
 
     def expand(self, examples):
-        """Applies it to a PCollection."""
+        """Applies the transform to a PCollection."""
         return (
             examples
             | "Encode" >> RunInference(KeyedModelHandler(self.handler))
@@ -166,7 +167,7 @@ class _Partition(beam.DoFn):
 
 
 def parse(arguments: Sequence[str] | None = None) -> tuple[argparse.Namespace, list[str]]:
-    """The pipeline's own flags, and the rest, which is for Beam."""
+    """The pipeline's own flags, and the remaining ones, which are for Beam."""
     parser = argparse.ArgumentParser(
         prog="python -m dim_tf.collection.beam",
         description="Embeds many images with an exported encoder. Flags that are not listed are "
@@ -179,7 +180,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[argparse.Namespace, l
     add("--input_format", choices=("images", "tfrecord"), default="images", help="of the files")
     add("--image_feature", default="image", help="in a TFRecord's tf.train.Example; default: image")
     add("--id_feature", default="", help="likewise; default: <file>:<number of the record>")
-    add("--output", required=True, help="what the written files' names begin with")
+    add("--output", required=True, help="what the names of the written files start with")
     add("--output_format", choices=("parquet", "tfrecord"), default="parquet", help="of the output")
     add("--batch_size", type=int, default=64, help="images that are embedded at once; default: 64")
     add("--shard_size", type=int, default=4096, help="image files for one of output; default: 4096")
@@ -194,9 +195,9 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[argparse.Namespace, l
 
 
 def runner_flags(beam_flags: Sequence[str]) -> list[str]:
-    """Beam's flags, with what DaskRunner needs: its long name, and a task for each shard.
+    """Beam's flags plus what DaskRunner needs: its long name, and a task for each shard.
 
-    By default it makes one task of 128 shards, which one worker would embed.
+    By default DaskRunner makes one task of 128 shards, which a single worker would embed.
     """
     runner = PipelineOptions([*beam_flags]).view_as(StandardOptions).runner
     if runner not in ("DaskRunner", DASK_RUNNER):
@@ -210,9 +211,9 @@ def check(flags: argparse.Namespace) -> int:
     """Checks what can be checked before the pipeline runs; returns the embeddings' size D.
 
     Raises:
-        InputError: no file matches, the first record is not as the flags say, the SavedModel
-            lacks the signature or the size of its feature, or checksums of TFRecord files cannot
-            be computed.
+        InputError: No file matches, the first record is not as the flags say, the SavedModel lacks
+            the signature or the size of its feature, or checksums of TFRecord files cannot be
+            computed.
     """
     first = beam_io.first_match(flags.input)
     if "tfrecord" in (flags.input_format, flags.output_format):
@@ -241,15 +242,15 @@ def embed_files(flags: argparse.Namespace, options: PipelineOptions) -> dict[str
     """Runs the pipeline.
 
     Returns:
-        The numbers of images that were embedded and that were invalid.
+        The number of images that were embedded, and the number that were invalid.
 
     Raises:
-        InputError: as `check`, there is no such runner, or the output holds embeddings of
+        InputError: As for `check`; or the runner does not exist, or the output holds embeddings of
             something else.
-        RunError: the pipeline did not finish, or left a file out.
+        RunError: The pipeline did not finish, or left out a file.
     """
     try:
-        # Before the check: file systems take its options.
+        # Before the check, because file systems take options from it.
         pipeline = beam.Pipeline(options=options)
     except ImportError as error:
         raise InputError(
@@ -284,7 +285,7 @@ def embed_files(flags: argparse.Namespace, options: PipelineOptions) -> dict[str
     embedded, invalid = beam_shards.summarize(files, shards)
     files.remove_temporary_files()
     lines = "".join(image_id.replace("\n", "\\n") + "\n" for image_id in invalid)
-    # Written when there are none, too: it replaces that of an earlier run.
+    # Written even if there are none, because it replaces that of an earlier run.
     beam_shards.write_text(f"{flags.output}-invalid.txt", lines)
     return {EMBEDDED: embedded, INVALID: len(invalid)}
 
@@ -294,7 +295,7 @@ def _run(pipeline: beam.Pipeline) -> None:
         state = pipeline.run().wait_until_finish()
     except InputError:  # of a worker
         raise
-    except Exception as error:  # each runner has classes of its own for a worker's error
+    except Exception as error:  # each runner has its own classes for a worker's error
         lines = str(error).strip().splitlines()
         raise RunError(
             f"the pipeline failed: {lines[-1] if lines else type(error).__name__}"
@@ -314,7 +315,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    # Of the module under its own name, by which the workers find its classes.
+    # Run from the module under its own name, by which the workers find its classes.
     from dim_tf.collection import beam as module
 
     programs.run(module.main)

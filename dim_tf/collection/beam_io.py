@@ -13,7 +13,7 @@ from dim_tf.system.errors import InputError
 
 
 def fixed_folder(pattern: str) -> str:
-    """The part of a glob that has no wildcard, up to its last slash: "a/b/" of "a/b/c*/d.png"."""
+    """A glob up to the last slash before its first wildcard: "a/b/" of "a/b/c*/d.png"."""
     fixed = re.split(r"[*?\[]", pattern)[0]
     return re.split(r"[^/\\]*$", fixed)[0]
 
@@ -22,7 +22,7 @@ def first_match(pattern: str) -> str:
     """The first file that matches a glob.
 
     Raises:
-        InputError: no file matches, or the glob is the name of a folder.
+        InputError: No file matches, or the glob is the name of a folder.
     """
     try:
         if not pattern.endswith("/") and fixed_folder(f"{pattern}/") == f"{pattern}/":
@@ -51,7 +51,7 @@ def matched_files(pattern: str) -> list[FileMetadata]:
 class ImageReader:
     """Reads an image file as one (id, encoded image).
 
-    The id is the file's path below the glob's fixed folder: "cats/1.jpg" for "data/**.jpg".
+    The id is the file's path below the fixed folder of the glob: "cats/1.jpg" for "data/**.jpg".
 
     Attributes:
         folder: `fixed_folder` of the glob.
@@ -69,15 +69,16 @@ class ImageReader:
 class ExampleReader:
     """Reads a TFRecord file of tf.train.Example as (id, encoded image).
 
-    Without an id feature the id is "<file>:<number>": the file's path below the glob's fixed folder
-    and the record's number in it, from 0. A TFRecord file cannot be entered in its middle, so one
-    call reads it from the first record to the last, and the number is the same in every run.
+    Without an id feature, the id is "<file>:<number>": the file's path below the fixed folder of
+    the glob, and the record's number in it, from 0. A TFRecord file cannot be entered in the
+    middle, so one call reads it from the first record to the last, and the numbers are the same in
+    every run.
 
     Attributes:
         folder: `fixed_folder` of the glob.
-        image_feature: of the encoded image, bytes.
-        id_feature: of the id, bytes in UTF-8 or an integer; "" for file and number. It must be
-            different for each record.
+        image_feature: Feature of the encoded image, bytes.
+        id_feature: Feature of the id, bytes in UTF-8 or an integer, which must be different for
+            each record; "": file and number.
     """
 
     folder: str
@@ -116,10 +117,10 @@ def read_records(stream, name: str) -> Iterator[bytes]:
     """The records of an open TFRecord file, in order, with their checksums verified.
 
     Raises:
-        InputError: a record is damaged.
+        InputError: A record is damaged.
     """
     try:
-        # Private to Beam, whose public transforms do not give a record's number.
+        # A private part of Beam, whose public transforms do not give a record's number.
         while (record := tfrecordio._TFRecordUtil.read_record(stream)) is not None:
             yield record
     except ValueError as error:
@@ -130,7 +131,7 @@ def parse_features(record: bytes, location: str) -> Mapping[str, Any]:
     """The features of a serialized tf.train.Example.
 
     Raises:
-        InputError: the record is something else.
+        InputError: The record is something else.
     """
     from google.protobuf.message import DecodeError
     from tensorflow.core.example import example_pb2
@@ -138,11 +139,11 @@ def parse_features(record: bytes, location: str) -> Mapping[str, Any]:
     try:
         return example_pb2.Example.FromString(record).features.feature
     except DecodeError as error:
-        raise InputError(f"{location} is no tf.train.Example") from error
+        raise InputError(f"{location} is not a tf.train.Example") from error
 
 
 def _single_value(features, name, location, flag):
-    """The value, bytes or integer, of a feature that has one."""
+    """The value (bytes or integer) of a feature that has exactly one."""
     if name in features:
         feature = features[name]
         values = [*feature.bytes_list.value, *feature.int64_list.value]

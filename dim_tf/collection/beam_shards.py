@@ -1,8 +1,9 @@
-"""The Beam pipeline's work in units that any runner can repeat: a file of embeddings each.
+"""The Beam pipeline's work in units that any runner can repeat: one file of embeddings each.
 
-Runners differ in which transforms they execute faithfully, and all repeat what a lost worker had
-begun. So one step reads, embeds and writes a shard; a shard is written whole or not at all, under a
-name that its input gives; and a record beside it says what it was made from.
+Runners differ in which transforms they execute faithfully, and all of them repeat what a lost
+worker had started. So a single step reads, embeds and writes a shard. A shard is written whole or
+not at all, under a name that its input determines, and a record beside it says what it was made
+from.
 """
 
 import contextlib
@@ -27,7 +28,7 @@ from apache_beam.utils.shared import Shared
 from dim_tf.collection import shard_formats
 from dim_tf.system.errors import InputError, RunError
 
-ROWS = 4096  # that a worker keeps until it writes them, 4 D bytes each
+ROWS = 4096  # that a worker keeps before it writes them, 4 D bytes each
 _TEMPORARY = re.compile(r".*\.[0-9a-f]{32}\.tmp", re.DOTALL)
 _NAME = re.compile(r".*-\d{5,}-of-(\d{5,})\.json", re.DOTALL)
 
@@ -39,10 +40,10 @@ class Shard:
     """The input files whose embeddings one output file holds.
 
     Attributes:
-        number: from 0.
-        count: of all shards.
-        origin: SHA-256 of what the embeddings depend on.
-        files: their paths, below the folder that their reader knows.
+        number: Its number, from 0.
+        count: Number of all shards.
+        origin: SHA-256 of everything that the embeddings depend on.
+        files: Paths of the files, below the folder that their reader knows.
     """
 
     number: int
@@ -53,12 +54,12 @@ class Shard:
 
 @dataclass(frozen=True)
 class ShardRecord:
-    """What became of a shard's images.
+    """The results of a shard's images.
 
     Attributes:
-        origin: that of the shard.
-        embedded: how many were embedded.
-        invalid: the ids of those that could not be decoded.
+        origin: The origin of the shard.
+        embedded: How many images were embedded.
+        invalid: The ids of the images that could not be decoded.
     """
 
     origin: str
@@ -80,13 +81,13 @@ class Reader(Protocol):
 def divide(
     files: Sequence[FileMetadata], size: int, folder: str, origin: Mapping[str, Any]
 ) -> list[Shard]:
-    """Divides input files, in their order, into shards.
+    """Divides input files into shards, in order.
 
     Args:
         files: N files below `folder`.
-        size: files a shard; fewer in the last one.
-        folder: that paths are relative to.
-        origin: what the embeddings depend on besides the files.
+        size: Files per shard; the last one may have fewer.
+        folder: The folder that paths are relative to.
+        origin: What the embeddings depend on besides the files.
 
     Returns:
         ceil(N / size) shards.
@@ -112,12 +113,12 @@ def _below(folder, file):
 
 @dataclass(frozen=True)
 class ShardFiles:
-    """Where shards and their records are, in any file system that Beam knows.
+    """The location of shards and their records, in any file system that Beam knows.
 
     Attributes:
-        output: what the files' names begin with.
-        format_name: parquet or tfrecord.
-        size: numbers of an embedding, D.
+        output: What the names of the files start with.
+        format_name: "parquet" or "tfrecord".
+        size: D, the numbers in an embedding.
     """
 
     output: str
@@ -125,11 +126,11 @@ class ShardFiles:
     size: int
 
     def path(self, shard: Shard, suffix: str = "") -> str:
-        """The file of a shard; with the suffix json, its record."""
+        """The file of a shard; with the suffix "json", its record."""
         return f"{self.output}-{shard.number:05d}-of-{shard.count:05d}.{suffix or self.format_name}"
 
     def record(self, shard: Shard) -> ShardRecord | None:
-        """The record of a shard that is complete; None if it is not."""
+        """The record of a shard, if the shard is complete; None if it is not."""
         try:
             if not FileSystems.exists(self.path(shard)):
                 return None
@@ -141,10 +142,10 @@ class ShardFiles:
         return record if record.origin == shard.origin else None
 
     def check_same_origin(self, shards: Sequence[Shard]) -> None:
-        """Checks that what is there belongs to these shards.
+        """Checks that the existing files belong to these shards.
 
         Raises:
-            InputError: a record is of another collection, encoder, format or division.
+            InputError: A record is of another collection, encoder, format or division into shards.
         """
         origins = {self.path(shard, "json"): shard.origin for shard in shards}
         for path in self._matching("-*-of-*.json"):
@@ -165,9 +166,9 @@ class ShardFiles:
         """Writes a shard, whole or not at all, and its record.
 
         Args:
-            shard: it is replaced if it exists.
-            rows: its rows, as they become known.
-            invalid: the ids of other images, which is complete after the last row.
+            shard: The shard; its file is replaced if it exists.
+            rows: The rows of the shard, as they become known.
+            invalid: The ids of the other images; the list is complete after the last row.
         """
         embedded = 0
 
@@ -180,12 +181,12 @@ class ShardFiles:
         with _replacement(self.path(shard)) as stream:
             _WRITERS[self.format_name](stream, counted(), self.size)
             record = ShardRecord(shard.origin, embedded, tuple(invalid))
-            # Before the shard is there, which would be of unknown origin without it.
+            # Before the shard exists, because without a record its origin would be unknown.
             write_text(self.path(shard, "json"), json.dumps(asdict(record)))
         return record
 
     def remove_temporary_files(self) -> None:
-        """Removes what killed workers left; no other process may write to the output."""
+        """Removes what killed workers left behind; no other process may write to the output."""
         _remove([path for path in self._matching("-*.tmp") if _TEMPORARY.fullmatch(path)])
 
     def _matching(self, pattern):
@@ -201,7 +202,7 @@ def write_text(path: str, text: str) -> None:
 
 @contextlib.contextmanager
 def _replacement(path):
-    """Yields a stream to a file that appears at `path` on exit, and not after an exception."""
+    """Yields a stream to a file that appears at `path` on exit, but not after an exception."""
     temporary = f"{path}.{uuid.uuid4().hex}.tmp"
     try:
         with FileSystems.create(
@@ -243,25 +244,25 @@ _WRITERS: dict[str, Callable[[Any, Iterator[Rows], int], None]] = {
 
 
 class EmbedShard(beam.DoFn):
-    """A shard to its number, after its embeddings and its record are written.
+    """Maps a shard to its number, after its embeddings and record are written.
 
-    It needs no side input, grouping or second output: this much all runners execute.
+    It needs no side input, grouping or second output, so that all runners can execute it.
 
     Args:
-        handler: an `EncoderHandler`.
-        reader: of the input files.
-        files: of the output.
-        batch_size: images that are embedded at once; fewer at the end of a shard.
+        handler: An `EncoderHandler`.
+        reader: Reader of the input files.
+        files: The output files.
+        batch_size: Images embedded at once; the end of a shard may have fewer.
     """
 
     def __init__(self, handler: ModelHandler, reader: Reader, files: ShardFiles, batch_size: int):
         super().__init__()
         self.handler, self.reader, self.files = handler, reader, files
         self.batch_size = batch_size
-        self.shared = Shared()  # one model a process, whatever its threads
+        self.shared = Shared()  # one model per process, for all its threads
 
     def setup(self) -> None:
-        """Loads the encoder, once a process."""
+        """Loads the encoder, once per process."""
         self.model = self.shared.acquire(self.handler.load_model)
 
     def process(self, shard: Shard) -> Iterator[int]:
@@ -271,7 +272,7 @@ class EmbedShard(beam.DoFn):
         yield shard.number
 
     def _rows(self, shard, invalid) -> Iterator[Rows]:
-        """Up to `ROWS` rows at a time; adds the ids of images that have none to `invalid`."""
+        """Yields up to `ROWS` rows at a time; adds the ids of images without a row to `invalid`."""
         ids: list[str] = []
         embeddings: list[np.ndarray] = []
         examples = (example for path in shard.files for example in self.reader.read(path))
@@ -291,13 +292,13 @@ class EmbedShard(beam.DoFn):
 
 
 def summarize(files: ShardFiles, shards: Sequence[Shard]) -> tuple[int, list[str]]:
-    """Counts what the shards hold.
+    """Counts the images in the shards.
 
     Returns:
-        How many images were embedded, and the ids of those that could not be decoded.
+        The number of images that were embedded, and the ids of those that could not be decoded.
 
     Raises:
-        RunError: a shard is not there, whatever the runner said.
+        RunError: A shard is missing, whatever the runner reported.
     """
     records = [files.record(shard) for shard in shards]
     missing = [files.path(shard) for shard, x in zip(shards, records, strict=True) if not x]

@@ -1,4 +1,4 @@
-"""The curation of a folder of images: features, neighbours and copies of them, then `curate`."""
+"""The curation of a folder of images: features, neighbours and copies, then `curate`."""
 
 from collections.abc import Callable, Sequence
 
@@ -15,7 +15,7 @@ from dim_tf.system.errors import InputError
 
 NEIGHBOURS_PER_OUTLIER = 2  # neighbours that are copies do not count for outliers
 MIN_NEIGHBOURS = 20
-COPIED_IMAGES = 400  # whose copies the threshold and the recall of duplicates are measured on
+COPIED_IMAGES = 400  # on whose copies the threshold and recall of duplicates are measured
 _SEED = 0
 
 
@@ -27,11 +27,11 @@ def curate_folder(
 ) -> Curation:
     """Curates a collection.
 
-    Memory: as of `curate`, and 4 D · 4 bytes for each of 400 images that are copied.
+    Memory: that of `curate`, and 4 D · 4 bytes for each of the 400 images that are copied.
 
     Args:
-        images: Embedded, at least two.
-        index: Of their features.
+        images: Embedded images, at least two.
+        index: The index of their features.
         encode: Images, uint8 [H, W, 3] -> the same features, float32 [N, D].
         settings: Thresholds and sizes.
 

@@ -1,4 +1,4 @@
-"""Anomalies of a folder of images, by the local maps of normal ones; their files and page."""
+"""Anomalies in a folder of images, by the local maps of normal ones; their files and page."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -29,16 +29,16 @@ class Anomalies:
     """How far the images of a folder are from normal ones.
 
     Attributes:
-        ids: Of N images, paths relative to the folder, with "/"; of several folders they begin with
-            its name.
+        ids: Paths of N images relative to the folder, with "/". With several folders they start
+            with the folder's name.
         alarms: Scores, p-values, alarms and heat maps of the same images.
-        detector: That gave them.
-        metrics: Against known defects; None: nothing is known of the images.
-        not_measured: Why there are no metrics, or none of pixels; empty where there are all.
-        measured_images: Number of images that the metrics are of.
-        masked_images: Number of these that the metrics of pixels are of.
-        types: The metrics of each type of defect; empty where there are no metrics.
-        path: Of the exported detector; None before it is published.
+        detector: The detector that gave them.
+        metrics: Metrics against known defects; None: nothing is known about the images.
+        not_measured: Why there are no metrics, or none of pixels; empty if there are all of them.
+        measured_images: Number of images on which the metrics were measured.
+        masked_images: Number of these on which the metrics of pixels were measured.
+        types: The metrics of each type of defect; empty if there are no metrics.
+        path: Folder of the exported detector; None before it is exported.
     """
 
     ids: list[str]
@@ -63,7 +63,7 @@ class Anomalies:
         }
 
     def measured(self) -> dict[str, Any]:
-        """The metrics and what they are of, for JSON and for people; empty without any."""
+        """The metrics and what they were measured on, for JSON and people; may be empty."""
         if self.metrics is None:
             return {}
         values = dataclasses.asdict(self.metrics)
@@ -128,17 +128,17 @@ def detect_folder(
 ) -> Anomalies:
     """Learns what is normal, scores other images, and compares with what their folders say.
 
-    Memory: as of `fit_detector` and `Detector.detect`, and 5 h w bytes of each image whose mask is
-    known, h and w of the encoder.
+    Memory: that of `fit_detector` and `Detector.detect`, and 5 h w bytes per image with a known
+        mask, h and w of the encoder.
 
     Args:
         normal: Normal images.
         scored: Images to score, by the same encoder.
-        folders: Of these.
+        folders: The folders of the images to score.
         frame: What the encoder makes of an image.
-        settings: Of the bank and the threshold.
-        max_pixels: Of a mask, at most.
-        groups: int [N], which normal images stay together (`fit_detector`); None: none.
+        settings: Settings of the bank and the threshold.
+        max_pixels: Largest number of pixels of a mask.
+        groups: int [N], which normal images stay together (`fit_detector`); None: no groups.
 
     Raises:
         InputError: There are too few normal images, or a mask cannot be read.
@@ -151,7 +151,7 @@ def detect_folder(
         return dataclasses.replace(
             anomalies,
             not_measured=f"no AUROC: {folders} has no folder named {', '.join(NORMAL_NAMES[:-1])} "
-            f"or {NORMAL_NAMES[-1]}, beside which the others would be defects",
+            f"or {NORMAL_NAMES[-1]}, so it is unknown which folders hold defects",
         )
     if not known.is_anomalous.any():
         return dataclasses.replace(
@@ -186,19 +186,19 @@ def detect_folder(
 def write_anomalies(folder: Path, anomalies: Anomalies, scored: MappedImages, title: str) -> Path:
     """Writes anomalies.csv, .json and .html, by `write_result_files`.
 
-    Of known defects also defect_types.csv.
+    If defects are known, also writes defect_types.csv.
 
     Args:
-        folder: For them; it exists.
-        anomalies: Of the images.
+        folder: An existing folder for the files.
+        anomalies: The results of the images.
         scored: The images.
-        title: Of the page.
+        title: Title of the page.
 
     Returns:
-        The page's path.
+        The path of the page.
 
     Raises:
-        RunError: One cannot be written.
+        RunError: A file cannot be written.
     """
     measured = anomalies.measured() | {"not_measured": anomalies.not_measured}
     measured.pop("types", None)  # which have a table of their own

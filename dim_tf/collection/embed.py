@@ -1,4 +1,4 @@
-"""Embeds a large collection of images with an exported encoder; continues where it was stopped."""
+"""Embeds a large collection of images with an exported encoder; continues where it stopped."""
 
 import hashlib
 import math
@@ -25,11 +25,11 @@ from dim_tf.system.locks import locked_folder
 
 SIGNATURE = "serving_bytes_valid"
 BATCH = 256
-# Signature calls at a time: while one decodes, which takes few threads, another one encodes.
+# Signature calls at a time: while one decodes, which uses few threads, another one encodes.
 CALLS = min(max(cpu.count() // 2, 2), 8)
 LOCAL_SHARD_BYTES = 2**27  # of the local maps in a file
 LOCAL_BATCH_BYTES = 2**26  # of the local maps of a batch, in float32
-_SHARDS_PER_MANIFEST = 64  # embeddings.json grows with the shards, so not each rewrites it
+_SHARDS_PER_MANIFEST = 64  # embeddings.json grows with the shards, so not every shard rewrites it
 
 
 def embed(
@@ -40,33 +40,33 @@ def embed(
     shard_size: int,
     feature: str = AUTO,
 ) -> dict[str, Any]:
-    """Writes the embeddings of a collection, a file for each `shard_size` images.
+    """Writes the embeddings of a collection, one file for each `shard_size` images.
 
     A file has a row for each image: `id`, string, and `embedding`, float32 [D], or the local map,
-    float16 [H, W, D]. Images that cannot be decoded have none; their ids are in refused-NNNNN.txt.
-    A file appears whole or not at all. A second call continues after the last one, so that each id
-    is written once, and rewrites files that have changed since.
+    float16 [H, W, D]. Images that cannot be decoded have no row; their ids are in
+    refused-NNNNN.txt. A file appears whole or not at all. A second call continues after the last
+    file, so that each id is written only once, and rewrites files that have changed since.
 
-    Memory: of local maps three files of `LOCAL_SHARD_BYTES`, which take fewer images where
-    `shard_size` exceeds it, and `CALLS` + 2 batches of `LOCAL_BATCH_BYTES`, beside what the encoder
-    needs for a batch.
+    Memory: for local maps, three files of `LOCAL_SHARD_BYTES` (a file takes fewer images than
+        `shard_size` if these would exceed it) and `CALLS` + 2 batches of `LOCAL_BATCH_BYTES`, in
+        addition to what the encoder needs for a batch.
 
     Args:
-        saved_model_path: one version of an exported encoder.
-        collection: the images.
-        folder: for the files.
-        format_name: parquet, or tfrecord (tf.train.Example).
-        shard_size: images a file; of local maps, at most.
-        feature: auto, what the encoder was exported to give; or local, the local maps.
+        saved_model_path: One version of an exported encoder.
+        collection: The images.
+        folder: Folder for the files.
+        format_name: "parquet", or "tfrecord" (tf.train.Example).
+        shard_size: Images per file; for local maps, the largest number.
+        feature: "auto", the feature of the export; or "local", the local maps.
 
     Returns:
         The content of embeddings.json: images, refused, and where they came from.
 
     Raises:
-        InputError: no such encoder or feature, another process writes to the folder, or it holds
-            embeddings of another encoder, collection, feature, format or size of file.
-        RunError: a file of the collection cannot be read, or one of embeddings not be written; or a
-            number of a local map is too large for float16.
+        InputError: The encoder or feature does not exist, another process writes to the folder, or
+            it holds embeddings of another encoder, collection, feature, format or size of file.
+        RunError: A file of the collection cannot be read, or a file of embeddings cannot be
+            written; or a number in a local map is too large for float16.
     """
     encoder = _load(saved_model_path, feature)
     if encoder.map_shape:
@@ -78,13 +78,14 @@ def embed(
 
 @dataclass(frozen=True)
 class _Encoder:
-    """What embeds a batch.
+    """Embeds batches.
 
     Attributes:
         embed_batch: image_bytes, string [N] -> the feature by its name, and which are valid.
-        feature: its name.
-        model: the loaded SavedModel, without which the function has no variables.
-        map_shape: H, W and D of a local map; None where the feature is a vector.
+        feature: Name of the feature.
+        model: The loaded SavedModel; without a reference to it the function would lose its
+            variables.
+        map_shape: H, W and D of a local map; None if the feature is a vector.
     """
 
     embed_batch: Callable
@@ -187,7 +188,7 @@ class _Rows:
 
 
 def _embedded_shards(encoder, collection, first, shard_size) -> Iterator[_Rows]:
-    """The rows of each shard, from image number `first` on; the last may have fewer."""
+    """The rows of each shard, from image number `first` on; the last shard may have fewer."""
     pending = _Rows([], np.empty(0), np.empty(0))
     batches = _readable_batches(collection, first, min(encoder.batch_size, shard_size))
     for rows in _embedded_batches(encoder.embed_batch, batches):
@@ -200,7 +201,7 @@ def _embedded_shards(encoder, collection, first, shard_size) -> Iterator[_Rows]:
 
 
 def _embedded_batches(embed_batch, batches) -> Iterator[_Rows]:
-    """The rows of each batch, in their order; `CALLS` batches are embedded at a time."""
+    """The rows of each batch, in order; `CALLS` batches are embedded at a time."""
 
     def rows_of(ids, encoded):
         outputs = embed_batch(image_bytes=encoded)
@@ -244,7 +245,7 @@ def _readable_batches(collection, first, size):
 
 
 def encoder_fingerprint(saved_model_path: str) -> str:
-    """A hash of one version of an exported encoder: its graph and its weights' checksums."""
+    """A hash of one version of an exported encoder: its graph and the checksums of its weights."""
     digest = hashlib.sha256()
     for file in ("saved_model.pb", "variables/variables.index"):
         digest.update(tf.io.gfile.GFile(f"{saved_model_path}/{file}", "rb").read())

@@ -1,4 +1,4 @@
-"""The images of a folder with their features or local maps, made where they are not there."""
+"""The images of a folder with their features or local maps, computed if they are missing."""
 
 import hashlib
 from collections.abc import Callable
@@ -26,17 +26,18 @@ _FINGERPRINT = 12  # digits of a folder's name
 
 
 def embed_folder(experiment: Experiment, encoder_path: Path) -> EmbeddedImages:
-    """Embeds the images of a folder by an exported encoder, or reads what is embedded already.
+    """Embeds the images of a folder by an exported encoder, or reads the existing embeddings.
 
     The embeddings are in RUN_DIR/embeddings-FINGERPRINT, one folder for each content of the images'
-    folder and each encoder, unless --embed_output names another. A second call continues the first.
+    folder and each encoder, unless --embed_output names another one. A second call continues the
+    first.
 
     Args:
-        experiment: Its `data_dir` has the images.
+        experiment: Its `data_dir` contains the images.
         encoder_path: One version of an export.
 
     Raises:
-        InputError: There are no such images or encoder, or none of the images can be decoded.
+        InputError: The images or the encoder do not exist, or no image can be decoded.
         RunError: A file cannot be read or written.
     """
     folders = open_folders(experiment.data.data_dir)
@@ -62,8 +63,9 @@ class MappedImages:
 
     Attributes:
         maps: The local maps, with the images' ids.
-        path_of: The file of an image by its id.
-        read_image: The part of an image that its map covers, by its row, uint8 [h, w, 3].
+        path_of: Returns the file of an image, given its id.
+        read_image: Returns the part of an image that its map covers, given its row; uint8 [h, w,
+            3].
     """
 
     maps: StoredMaps
@@ -78,20 +80,20 @@ def map_folder(
     frame: ImageFrame,
     output: str = "",
 ) -> MappedImages:
-    """Writes the local maps of the images of a folder, or reads those that are written already.
+    """Writes the local maps of the images of a folder, or reads the existing ones.
 
     They are in RUN_DIR/local-maps-FINGERPRINT, one folder for each content of the images' folder
-    and each encoder, unless `output` names another. A second call continues the first.
+    and each encoder, unless `output` names another one. A second call continues the first.
 
     Args:
         experiment: Its settings of data and of the collection.
-        folders: Of the images.
+        folders: Folders of the images.
         encoder_path: One version of an export.
         frame: What the encoder makes of an image.
-        output: Folder of the local maps; empty: as above.
+        output: Folder of the local maps; empty: as described.
 
     Raises:
-        InputError: The folder holds no image that can be decoded, or the encoder has no local map.
+        InputError: The folder has no image that can be decoded, or the encoder has no local map.
         RunError: A file cannot be read or written.
     """
     maps = StoredMaps(_embed(experiment, folders, encoder_path, LOCAL, output)[0])
@@ -105,7 +107,7 @@ def map_folder(
 
 
 def _embed(experiment, folders, encoder_path, feature, output) -> tuple[Path, str]:
-    """The folder of the features of the images of folders, and what they are of."""
+    """The folder with the features of the images in folders, and what those are features of."""
     collection = image_collection.of_folders(folders, experiment.data.max_pixels)
     settings = experiment.collection
     origin = f"{collection.fingerprint} {embed.encoder_fingerprint(str(encoder_path))}"
@@ -123,14 +125,14 @@ def _embed(experiment, folders, encoder_path, feature, output) -> tuple[Path, st
 
 
 def open_index(images: EmbeddedImages, folder: Path) -> Index:
-    """The index of the images' features, as it is in a folder; made there where it is not.
+    """The index of the images' features, read from a folder or built there if it is missing.
 
     Args:
-        images: Embedded.
-        folder: Of the index.
+        images: Embedded images.
+        folder: Folder of the index.
 
     Raises:
-        InputError: A feature is not finite, or faiss-cpu is missing.
+        InputError: A feature is not finite, or faiss-cpu is not installed.
         RunError: A file cannot be written.
     """
     try:

@@ -13,11 +13,12 @@ class EmbeddedImages:
     Attributes:
         ids: Relative paths with "/", all different.
         features: float32 [N, D]; may be memory-mapped, so it is read in blocks.
-        read_image: Pixels of an image by its row, uint8 [H, W, 3], upright.
-        labels: int64 [N], -1 where an image has none; of attributes int64 [N, A]; None: no labels.
-        label_names: Of the classes or attributes.
+        read_image: Returns the pixels of an image, given its row; uint8 [H, W, 3], upright.
+        labels: int64 [N], -1 for an image without one; for attributes int64 [N, A]; None: no
+            labels.
+        label_names: Names of the classes or attributes.
         is_test: bool [N], whether an image is in the user's own test folder; None: there is none.
-        origin: Of the features: changes with the images and with the encoder.
+        origin: Identifies the features; it changes with the images and with the encoder.
     """
 
     ids: Sequence[str]

@@ -25,7 +25,7 @@ def read(folder: Path) -> tuple[list[str], np.ndarray]:
     """Reads the ids and the embeddings, float32 [N, D], that `embed` wrote to a folder.
 
     Raises:
-        InputError: the folder has no embeddings, or they are incomplete or damaged, or are local
+        InputError: The folder has no embeddings, they are incomplete or damaged, or they are local
             maps.
     """
     if read_manifest(folder).get("feature") == LOCAL:
@@ -45,10 +45,10 @@ def read(folder: Path) -> tuple[list[str], np.ndarray]:
 
 
 def shard_paths(folder: Path) -> list[Path]:
-    """The files of complete embeddings, in their order.
+    """The files of complete embeddings, in order.
 
     Raises:
-        InputError: the folder has no embeddings, or they are incomplete or damaged.
+        InputError: The folder has no embeddings, or they are incomplete or damaged.
     """
     manifest = read_manifest(folder)
     if not manifest.get("complete"):
@@ -71,17 +71,17 @@ def shard_paths(folder: Path) -> list[Path]:
 
 
 def read_shard(path: Path, dimensions: int) -> tuple[list[str], np.ndarray]:
-    """Reads one file.
+    """Reads one file of embeddings.
 
     Args:
-        path: of the file.
+        path: Path of the file.
         dimensions: 1: vectors are expected; 3: local maps.
 
     Returns:
         The ids, and float32 [N, D] or float16 [N, H, W, D].
 
     Raises:
-        InputError: it holds something else.
+        InputError: The file holds something else.
     """
     kind = np.float32 if dimensions == 1 else np.float16
     try:
@@ -104,13 +104,13 @@ def check_encoder(folder: Path, variables: Iterable[Any], feature: str) -> None:
     """Checks that the embeddings in a folder are a feature of the encoder with these variables.
 
     Args:
-        folder: of the embeddings.
-        variables: of the encoder.
-        feature: name of the feature.
+        folder: Folder of the embeddings.
+        variables: Variables of the encoder.
+        feature: Name of the feature.
 
     Raises:
-        InputError: they are of other weights or another feature, so that similarities to them mean
-            nothing.
+        InputError: They come from other weights or another feature, so that similarities to them
+            mean nothing.
     """
     manifest = read_manifest(folder)
     if manifest.get("weights_fingerprint") != saved_model.weights_fingerprint(variables):
@@ -127,15 +127,15 @@ def check_encoder(folder: Path, variables: Iterable[Any], feature: str) -> None:
 
 
 def check_same_origin(folder: Path, origin: dict[str, Any]) -> None:
-    """Checks that embeddings, if there are some, come from the same encoder and collection.
+    """Checks that the embeddings in a folder, if any, come from the same encoder and collection.
 
     Args:
-        folder: of the embeddings.
-        origin: what embeddings.json is to record: collection, saved_model, the fingerprint of
-            each, feature, format and shard_size.
+        folder: Folder of the embeddings.
+        origin: What embeddings.json is to record: collection, saved_model, the fingerprint of each,
+            feature, format and shard_size.
 
     Raises:
-        InputError: they were begun with something else, or the file cannot be read.
+        InputError: They were started with something else, or the file cannot be read.
     """
     manifest = read_manifest(folder) or origin
     differences = [
@@ -150,15 +150,15 @@ def check_same_origin(folder: Path, origin: dict[str, Any]) -> None:
     if differences:
         raise InputError(
             f"{folder} holds embeddings of something else ({'; '.join(differences)}); give "
-            "what they were begun with, or another --embed_output"
+            "what they were started with, or another --embed_output"
         )
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The content of embeddings.json; empty where there is none.
+    """The content of embeddings.json; empty if there is none.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: It cannot be read.
     """
     path = folder / MANIFEST_FILE
     return read_json(path, EMBED_AGAIN) if path.exists() else {}
@@ -168,14 +168,14 @@ def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     """Replaces embeddings.json.
 
     Raises:
-        RunError: it cannot be written.
+        RunError: It cannot be written.
     """
     with _writing(folder / MANIFEST_FILE):
         atomic_write_text(folder / MANIFEST_FILE, json_with_checksum(manifest))
 
 
 def recorded_digests(folder: Path) -> dict[str, str]:
-    """The SHA-256 of each shard and list of refused images in embeddings.json, by file name.
+    """The SHA-256 of each shard and each list of refused images in embeddings.json, by file name.
 
     Raises:
         InputError: embeddings.json records other files.
@@ -203,7 +203,7 @@ def _has_digest(path: Path, digest: str) -> bool:
 
 
 def count_shards(folder: Path, format_name: str, digests: dict[str, str]) -> int:
-    """How many shards were written; one that is missing by now counts if it is recorded."""
+    """How many shards were written; a recorded one counts even if it is missing by now."""
     shard = 0
     while (path := shard_path(folder, format_name, shard)).exists() or path.name in digests:
         shard += 1
@@ -233,19 +233,19 @@ def is_intact(path: Path, digests: dict[str, str], shard_size: int, dimensions: 
 def write_shard(
     path: Path, ids: list[str], embeddings: np.ndarray, valid: np.ndarray
 ) -> dict[str, str]:
-    """Writes the embeddings of the valid images, and the ids of the others beside them.
+    """Writes the embeddings of the valid images, and beside them the ids of the others.
 
     Args:
-        path: as of `shard_path`.
-        ids: of N images.
+        path: As from `shard_path`.
+        ids: Ids of N images.
         embeddings: float32 [N, D] or float16 [N, H, W, D].
         valid: bool [N], whether the image could be decoded.
 
     Returns:
-        The SHA-256 of each written file, by its name.
+        The SHA-256 of each written file, by name.
 
     Raises:
-        RunError: a file cannot be written.
+        RunError: A file cannot be written.
     """
     refused_ids = [image_id for image_id, ok in zip(ids, valid, strict=True) if not ok]
     valid_ids = [image_id for image_id, ok in zip(ids, valid, strict=True) if ok]
@@ -261,7 +261,7 @@ def write_shard(
 
 
 def count_images(folder: Path, format_name: str, shards: int) -> dict[str, int]:
-    """The numbers of all images and of refused ones in the first `shards` shards."""
+    """The numbers of all images and of refused images in the first `shards` shards."""
     refused = sum(_count_lines(path) for path in folder.glob("refused-*.txt"))
     count = shard_formats.FORMATS[format_name].count
     embedded = sum(count(shard_path(folder, format_name, shard)) for shard in range(shards))

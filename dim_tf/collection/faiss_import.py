@@ -1,4 +1,4 @@
-"""Faiss, which finds nearest neighbours; imported when it is used, as it is an extra."""
+"""Faiss, which finds nearest neighbours; imported on use, because it is an extra."""
 
 import importlib
 from typing import Any

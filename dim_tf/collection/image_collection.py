@@ -18,7 +18,7 @@ from dim_tf.system.errors import InputError
 from dim_tf.system.io_errors import reason
 
 RECORD_SUFFIXES = (".tfrecord", ".tfrecords")
-BATCH_BYTES = 2**26  # of encoded images; a batch ends after the part that exceeds them
+BATCH_BYTES = 2**26  # of encoded images; a batch ends after the part that exceeds this
 _PART = 16  # images that are read at once
 IMAGE_FEATURES = ("image", "image/encoded", "image_raw")
 
@@ -28,8 +28,8 @@ class ImageCollection:
     """Encoded images in a fixed order, each with an id.
 
     Attributes:
-        description: one line for people.
-        fingerprint: changes when images are added, removed, reordered or replaced, even by images
+        description: One line for people.
+        fingerprint: Changes when images are added, removed, reordered or replaced, even by images
             of the same size.
         images_from: n -> the data set of (id, encoded image), string scalars, from image number n
             on.
@@ -40,11 +40,11 @@ class ImageCollection:
     images_from: Callable[[int], tf.data.Dataset]
 
     def batches_from(self, first: int, size: int) -> Iterator[tuple[list[str], tf.Tensor]]:
-        """The ids and the images, from image number `first` on, in batches.
+        """The ids and the images in batches, from image number `first` on.
 
         Args:
-            first: number of the first image.
-            size: images of a batch, at most; fewer where they have more than `BATCH_BYTES`.
+            first: Number of the first image.
+            size: Largest number of images in a batch; fewer if they have more than `BATCH_BYTES`.
         """
         ids: list[str] = []
         parts: list[tf.Tensor] = []
@@ -53,7 +53,7 @@ class ImageCollection:
             if len(ids) + len(encoded) > size or (ids and batch_bytes > BATCH_BYTES):
                 yield ids, tf.concat(parts, axis=0)
                 ids, parts, batch_bytes = [], [], 0
-            # A file's name may be bytes of any kind.
+            # A file name may consist of any bytes.
             ids += [name.decode(errors="backslashreplace") for name in names.numpy()]
             parts.append(encoded)
             batch_bytes += int(tf.reduce_sum(tf.strings.length(encoded)))
@@ -70,7 +70,7 @@ def open_collection(
     """Opens a collection by its description on the command line.
 
     Args:
-        source: one of
+        source: One of:
             - a folder: the files below it that training reads (`listing.list_files`,
               `file_bytes.is_image_file`); contents other than JPEG and PNG are converted to PNG,
               arrays (`array_decoder.is_array`) to .npy; ids are relative paths with "/".
@@ -78,12 +78,12 @@ def open_collection(
               `IMAGE_FEATURES`; names contain .tfrecord or .tfrecords; ids are
               <file>:<number in the file>.
             - tfds:NAME:SPLIT or tfds:NAME:SPLIT+SPLIT; ids are SPLIT:<number>.
-        data_dir: TFDS's folder.
-        download: whether TFDS may download.
-        max_pixels: of a folder's images that are converted to PNG; larger ones are refused.
+        data_dir: The folder of TFDS.
+        download: Whether TFDS may download.
+        max_pixels: Limit for a folder's images that are converted to PNG; larger ones are refused.
 
     Raises:
-        InputError: the source does not exist, is of another kind, or holds no images.
+        InputError: The source does not exist, is of another kind, or holds no images.
     """
     if not source:
         raise InputError(
@@ -98,7 +98,7 @@ def open_collection(
 
 
 def _no_images() -> tf.data.Dataset:
-    # Not a constant: an import must leave the CPU alone, which --replicas divides first.
+    # Not a constant: an import must not touch the CPU, which --replicas divides first.
     return tf.data.Dataset.from_tensor_slices((tf.constant([], tf.string),) * 2)
 
 
@@ -107,14 +107,14 @@ def _fingerprint(lines: list[str]) -> str:
 
 
 def of_folders(folders: ImageFolders, max_pixels: int) -> ImageCollection:
-    """The images of one folder or several; ids are relative paths with "/".
+    """The images of one or more folders; ids are relative paths with "/".
 
     Args:
-        folders: of the images.
-        max_pixels: of images that are converted to PNG; larger ones are refused.
+        folders: Folders of the images.
+        max_pixels: Limit for images that are converted to PNG; larger ones are refused.
 
     Raises:
-        InputError: they hold no images, or cannot be read.
+        InputError: They hold no images, or cannot be read.
     """
     ids, sizes, lines = list[str](), list[int](), list[str]()
     for folder, prefix in zip(folders.paths, folders.names, strict=True):
@@ -170,7 +170,7 @@ def query_images(path: Path) -> list[Path]:
     """An image file, or the images below a folder.
 
     Raises:
-        InputError: The folder holds none.
+        InputError: The folder holds no image.
     """
     if not path.is_dir():
         return [path]
@@ -239,13 +239,13 @@ def _from_tfrecords(pattern: str) -> ImageCollection:
 
 
 def _file_state(file: str) -> str:
-    """A file's path, size and time of change, which show that it was replaced."""
+    """A file's path, size and modification time, which show whether it was replaced."""
     status = tf.io.gfile.stat(file)
     return f"{file} {status.length} {status.mtime_nsec}"
 
 
 def _check_first_record(file: str) -> None:
-    """Checks for a feature with images; without it every record would be refused as broken."""
+    """Checks for a feature with images; without it, every record would be refused as broken."""
     try:
         first = next(iter(tf.data.TFRecordDataset(file).take(1)), None)
         features = tf.train.Example.FromString(b"" if first is None else first.numpy()).features

@@ -15,16 +15,16 @@ from dim_tf.collection.unit_rows import products, unit_blocks, units_at
 from dim_tf.system.errors import InputError
 
 EXACT_BYTES = 2**31
-EXACT_PRODUCTS = 2**42  # multiply-adds of all rows against all: 262,144 rows of 64 numbers
+EXACT_PRODUCTS = 2**42  # multiply-adds of all rows with all: 262,144 rows of 64 numbers
 MIN_APPROXIMATE = 1000  # fewer rows are compared exactly
 RECALL_ROWS = 256  # the sample on which the recall is measured
 RECALL_K = 10
 MIN_RECALL = 0.99  # as many lists are searched as this takes,
-RECALL_TOLERANCE = 0.002  # or, if all lists give less, as come this near
-TIE = 1e-6  # similarities as near as this are equal up to the rounding of float32
+RECALL_TOLERANCE = 0.002  # or, if all lists give less, as many as come this near
+TIE = 1e-6  # similarities this close are equal up to the rounding of float32
 SPARE = 12  # candidates beyond k that are ordered exactly; one may be the row itself
 _QUERIES = 4096  # compared at once
-_PRODUCT_BYTES = 2**21  # of the float64 candidates multiplied at once, which a core's cache holds
+_PRODUCT_BYTES = 2**21  # of the float64 candidates multiplied at once, which fit a core's cache
 
 
 class Neighbours(NamedTuple):
@@ -42,7 +42,7 @@ class Neighbours(NamedTuple):
 
 
 class Index:
-    """Features by cosine similarity; `build` and `load` make one.
+    """Finds rows by the cosine similarity of their features; create it with `build` or `load`.
 
     >>> import numpy as np
     >>> features = np.array([[1, 0], [0, 2], [1, 1]], np.float32)
@@ -53,27 +53,27 @@ class Index:
     >>> next(index.neighbours(1)).neighbours.tolist()
     [[2], [2], [0]]
 
-    Of equally similar rows the one with the lower number comes first. A row of zeros has no
+    Of equally similar rows, the one with the lower number comes first. A row of zeros has no
     direction: its similarity to everything is 0.
 
-    There are three kinds, by the number of rows N and of numbers D:
+    There are three kinds, depending on the number of rows N and of numbers D:
 
     - exact, up to `exact_products` = N·N·D and `exact_bytes` = N·D·4. Every row is compared.
       Memory: 4 D bytes a row.
     - approximate with float32 rows, up to `exact_bytes`: `InvertedLists` propose candidates, whose
-      similarities are then exact. Memory: 5 D + 8 bytes a row.
-    - approximate, above: similarities are estimates, too. Memory: D + 8 bytes a row, and 8 more for
-      `neighbours`.
+      similarities are then computed exactly. Memory: 5 D + 8 bytes a row.
+    - approximate, above that: similarities are estimates, too. Memory: D + 8 bytes a row, and 8
+      more for `neighbours`.
 
-    The ids are stored apart. Results depend on the features and the seed alone; with another number
-    of threads, rounding may move rows between lists.
+    The ids are stored separately. Results depend only on the features and the seed; with another
+    number of threads, rounding may move rows between lists.
 
     Attributes:
-        ids: Of the rows.
+        ids: Ids of the rows.
         origin: What the features were computed from, as given to `build`.
-        seed: Of the approximation.
-        recall: The fraction of the 10 nearest other rows that are found for a sample of 256 rows;
-            1.0 of an exact index. For queries unlike all rows it is lower: search exactly.
+        seed: Seed of the approximation.
+        recall: The fraction of the 10 nearest other rows that are found, for a sample of 256 rows;
+            1.0 for an exact index. For queries unlike all rows it is lower: search exactly.
         zero_rows: int64, the numbers of the rows that are all zeros.
     """
 
@@ -99,21 +99,23 @@ class Index:
         origin: str = "",
         seed: int = 0,
     ) -> "Index":
-        """Makes an index of the rows of an array.
+        """Builds an index of the rows of an array.
 
         Args:
             features: Floats [N, D]; may be memory-mapped, and is read in blocks.
             ids: N different texts, such as relative paths.
             metric: "cosine", the only one.
-            exact_bytes: Float32 rows that take more bytes are not kept.
-            exact_products: Rows are approximated if comparing all with all takes more
-                multiply-adds. For few queries give N·N·D: an exact search reads each row once.
-            origin: What the features are of, such as a checksum; `load` compares it.
-            seed: Of the approximation: training rows, centroids, the sample of the recall.
+            exact_bytes: Float32 rows that take more bytes than this are not kept.
+            exact_products: The search is approximate if comparing all rows with all takes more
+                multiply-adds than this. For few queries give N·N·D: an exact search reads each row
+                once.
+            origin: What the features come from, such as a checksum; `load` compares it.
+            seed: Seed of the approximation: training rows, centroids, and the sample for the
+                recall.
 
         Raises:
-            InputError: There are no rows, a number is not finite, an id is there twice, or
-                faiss-cpu is missing.
+            InputError: There are no rows, a number is not finite, an id occurs twice, or faiss-cpu
+                is not installed.
         """
         import_faiss()
         if metric != METRIC:
@@ -144,7 +146,7 @@ class Index:
         return cls(replace(contents, recall=index._choose_probes(lists, features)))
 
     def _choose_probes(self, lists: InvertedLists, features: np.ndarray) -> float:
-        """Sets how many lists are searched; returns the recall with them."""
+        """Sets how many lists are searched; returns the resulting recall."""
         rng = np.random.default_rng([self.seed, 1])
         sample = np.sort(rng.choice(len(self), RECALL_ROWS, replace=False))
         queries = units_at(features, sample)
@@ -161,7 +163,7 @@ class Index:
         probes = 1
         while recalls.setdefault(probes, recall(probes)) < MIN_RECALL and probes < lists.num_lists:
             probes = min(2 * probes, lists.num_lists)
-        if recalls[probes] < MIN_RECALL:  # of all lists: one byte a number is too little for it
+        if recalls[probes] < MIN_RECALL:  # with all lists: one byte per number is not enough for it
             sufficient = recalls[probes] - RECALL_TOLERANCE
             probes = next(fewer for fewer, value in recalls.items() if value >= sufficient)
         lists.probes = probes
@@ -182,7 +184,7 @@ class Index:
 
     @property
     def description(self) -> str:
-        """What the index is, as "exact, 5,000 rows of 64 numbers"."""
+        """The kind and size of the index, such as "exact, 5,000 rows of 64 numbers"."""
         rows = f"{len(self):,} rows of {self.dimension:,} numbers"
         if self._lists is None:
             return f"exact, {rows}"
@@ -199,7 +201,7 @@ class Index:
         Args:
             queries: Floats [Q, D].
             k: At most N.
-            exact: Compares all rows, also where the index is approximate.
+            exact: Whether to compare all rows even if the index is approximate.
 
         Returns:
             Similarities in [-1, 1], float32, and row numbers, int64, both [Q, k], most similar
@@ -207,7 +209,7 @@ class Index:
 
         Raises:
             InputError: A query is zero, not finite or of another length, k is not in [1, N], or
-                `exact` is asked for and the float32 rows are not kept.
+                `exact` is set but the float32 rows are not kept.
         """
         queries = np.asarray(queries)
         if queries.ndim != 2 or queries.shape[1] != self.dimension:
@@ -235,7 +237,7 @@ class Index:
     def neighbours(self, k: int) -> Iterator[Neighbours]:
         """The k nearest other rows of every row, block by block, in the order of the rows.
 
-        Rows that equal another are its neighbours, of similarity 1.
+        Rows that equal another row are its neighbours, with similarity 1.
 
         Args:
             k: At most N - 1.
@@ -253,7 +255,7 @@ class Index:
             yield Neighbours(slice(first, rows[-1] + 1), *self._nearest(units, k, own=rows))
 
     def _nearest(self, units, k, own=None, exact=False):
-        """Similarities and rows of the k nearest, without those of `own`, a row for each query."""
+        """Similarities and rows of the k nearest, without those of `own`; one row per query."""
         count = min(k + SPARE, len(self))
         if self._lists is None or exact:
             faiss = import_faiss()
@@ -276,7 +278,7 @@ class Index:
         """Writes the index, whole or not at all: an earlier one stays until it is replaced.
 
         Args:
-            folder: Is created; may hold an earlier index, and nothing else.
+            folder: Created if needed; may hold an earlier index and nothing else.
 
         Raises:
             InputError: Another process writes there, or the folder cannot be written.
@@ -290,10 +292,11 @@ class Index:
 
         Args:
             folder: As given to `save`.
-            origin: What the index must be of; None: anything.
+            origin: What the features must come from; None: anything.
 
         Raises:
-            InputError: There is none, it is damaged, or of another origin, or faiss-cpu is missing.
+            InputError: There is no index, it is damaged or of another origin, or faiss-cpu is not
+                installed.
         """
         import_faiss()
         contents = index_files.read(Path(folder))
@@ -306,7 +309,7 @@ class Index:
 
 
 def _similarities(queries, units, rows) -> np.ndarray:
-    """Similarities without the rounding that depends on a row's place: equals are equal."""
+    """Similarities without rounding that depends on a row's position: equal rows stay equal."""
     similarities = np.empty(rows.shape, np.float32)
     step = max(_PRODUCT_BYTES // (8 * units.shape[1] * rows.shape[1]), 1)
     for first in range(0, len(queries), step):
@@ -325,7 +328,7 @@ def _fill_lists(features, seed) -> InvertedLists:
 
 
 def _least_similar(features, queries, own) -> np.ndarray:
-    """The similarity of the `RECALL_K`-th nearest other row of each query, compared with all."""
+    """The similarity of each query's `RECALL_K`-th nearest other row, compared with all rows."""
     faiss = import_faiss()
     nearest = np.full((len(queries), RECALL_K), -np.inf, np.float32)
     for block in unit_blocks(features, str):

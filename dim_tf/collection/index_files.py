@@ -1,7 +1,7 @@
-"""The files of an index: index.json, the ids and arrays, which it records by their SHA-256.
+"""The files of an index: index.json, the ids and the arrays, recorded by their SHA-256.
 
-An index is written whole or not at all. Its files have names of their own, by their content, and
-index.json, which is replaced last, says which of them are the index.
+An index is written whole or not at all. Its files are named by their content, and index.json, which
+is replaced last, says which of them belong to the index.
 """
 
 import os
@@ -31,11 +31,11 @@ _REMEDY = "build the index again"
 
 @dataclass(frozen=True)
 class IndexContents:
-    """What an index holds; as attributes of `Index`, and:
+    """The contents of an index. Other attributes are those of `Index`.
 
     Attributes:
         units: float32 [N, D], rows of length 1, or of zeros; None: not kept.
-        lists: Approximate the search; None: it is exact.
+        lists: Inverted lists for an approximate search; None: the search is exact.
     """
 
     ids: Sequence[str]
@@ -48,11 +48,11 @@ class IndexContents:
 
     @property
     def dimension(self) -> int:
-        """D, the numbers of a row."""
+        """D, the number of numbers in a row."""
         return self._kept.shape[1] if self.lists is None else self.lists.dimension
 
     def unit_rows(self, numbers: np.ndarray) -> np.ndarray:
-        """Some rows, float32 [n, D]; where they are not kept, as the lists give them."""
+        """Some rows, float32 [n, D]; if they are not kept, as the lists give them."""
         if self.units is None and self.lists is not None:
             return self.lists.decode(numbers)
         return self._kept[numbers]
@@ -64,11 +64,11 @@ class IndexContents:
 
 
 def write(folder: Path, contents: IndexContents) -> None:
-    """Writes an index in place of the one that is there.
+    """Writes an index and replaces an existing one.
 
     Raises:
         InputError: Another process writes there, or the folder cannot be written.
-        RunError: A file cannot be written; the earlier index is as it was.
+        RunError: A file cannot be written; the earlier index is unchanged.
     """
     arrays = {"zero_rows": contents.zero_rows}
     if contents.units is not None:
@@ -102,7 +102,7 @@ def write(folder: Path, contents: IndexContents) -> None:
 
 
 def _write_file(folder: Path, name: str, suffix: str, save: Callable[[BinaryIO], None]) -> str:
-    """Writes a file under the name of its content; returns its SHA-256."""
+    """Writes a file that is named by its content; returns its SHA-256."""
     temporary = temporary_path(folder / (name + suffix))
     try:
         with open(temporary, "xb") as file:
@@ -131,7 +131,7 @@ def read(folder: Path) -> IndexContents:
     """Reads an index; its float32 rows are memory-mapped.
 
     Raises:
-        InputError: There is none, or it is damaged.
+        InputError: There is no index, or it is damaged.
     """
     path = folder / MANIFEST
     if not path.is_file():

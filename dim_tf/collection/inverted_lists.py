@@ -1,17 +1,17 @@
-"""`InvertedLists`: approximate neighbours by Faiss, from rows of one byte a number.
+"""`InvertedLists`: approximate neighbours by Faiss, from rows with one byte per number.
 
-Why inverted lists and not a graph (HNSW), for 1,000,000 rows of 64 numbers on two cores:
+Reasons for inverted lists instead of a graph (HNSW), for 1,000,000 rows of 64 numbers on two cores:
 
 - A graph is built by a search for each row. Inverted lists are built by k-means on a sample and one
-  matrix product, rows x lists, which both use the cores as an exact search does.
+  matrix product, rows x lists; both use the cores as well as an exact search does.
 - A graph that several threads build differs from run to run
-  (https://github.com/facebookresearch/faiss/issues/983); lists depend on the seed alone.
-- A graph needs the float32 rows, 256 bytes each, and as many bytes of links (M = 32). Lists of rows
-  in one byte a number take 64 bytes a row, and 8 for its number.
-- How many lists are searched can be raised until the recall suffices, after they are built.
+  (https://github.com/facebookresearch/faiss/issues/983); lists depend only on the seed.
+- A graph needs the float32 rows, 256 bytes each, and as many bytes of links (M = 32). Lists with
+  one byte per number take 64 bytes per row, and 8 for the row's number.
+- The number of lists to search can be raised after they are built, until the recall suffices.
 
-Faiss' own file format is not used: its reader trusts the file
-(https://github.com/facebookresearch/faiss/issues/5400). `arrays` and `from_arrays` go by NumPy.
+Faiss' own file format is not used, because its reader trusts the file
+(https://github.com/facebookresearch/faiss/issues/5400). `arrays` and `from_arrays` use NumPy.
 """
 
 from collections.abc import Mapping
@@ -21,26 +21,26 @@ import numpy as np
 
 from dim_tf.collection.faiss_import import import_faiss
 
-LISTS_PER_ROOT = 4  # lists: this times the root of the number of rows
-MIN_ROWS_PER_LIST = 39  # of the sample that trains them; with fewer, Faiss warns
+LISTS_PER_ROOT = 4  # number of lists: this times the square root of the number of rows
+MIN_ROWS_PER_LIST = 39  # in the sample that trains them; with fewer, Faiss warns
 MAX_ROWS_PER_LIST = 64
 ITERATIONS = 10  # of k-means
 _ARRAYS = {"centroids": np.float32, "ranges": np.float32, "lists": np.int32, "codes": np.uint8}
 
 
 class InvertedLists:
-    """Unit rows in lists by the nearest of some centroids, each number of a row in one byte.
+    """Unit rows in lists by the nearest of some centroids; each number of a row takes one byte.
 
-    The byte counts steps of the row's difference from its centroid, over the range that each
-    number has in the training sample (Faiss' IVF with the scalar quantizer SQ8). A search compares
-    a query with the rows of `probes` lists. Memory: D + 8 bytes a row, and 8 more after `decode`.
+    The byte counts steps of the row's difference from its centroid, over the range that each number
+    has in the training sample (Faiss' IVF with the scalar quantizer SQ8). A search compares a query
+    with the rows of `probes` lists. Memory: D + 8 bytes a row, and 8 more after `decode`.
 
     Source: Jégou, Douze & Schmid, "Product Quantization for Nearest Neighbor Search", 2011,
     https://hal.science/inria-00514462v2; Douze et al., "The Faiss library", 2024,
     https://arxiv.org/abs/2401.08281.
 
     Attributes:
-        probes: Lists that a search reads, at most `num_lists`.
+        probes: Number of lists that a search reads, at most `num_lists`.
     """
 
     def __init__(self, ivf: Any, probes: int):
@@ -49,17 +49,17 @@ class InvertedLists:
 
     @staticmethod
     def sample_size(num_rows: int) -> int:
-        """How many rows train the lists of an index of that many."""
+        """How many rows train the lists of an index with that many rows."""
         return min(num_rows, MAX_ROWS_PER_LIST * _num_lists(num_rows))
 
     @classmethod
     def train(cls, sample: np.ndarray, num_rows: int, seed: int) -> "InvertedLists":
-        """Finds the centroids, by k-means on the sphere; the lists are empty.
+        """Finds the centroids by k-means on the sphere; the lists are empty.
 
         Args:
             sample: float32 [`sample_size(num_rows)`, D], unit rows.
-            num_rows: That the lists will hold.
-            seed: Of the first centroids.
+            num_rows: Number of rows that the lists will hold.
+            seed: Seed of the first centroids.
         """
         ivf = _empty(sample.shape[1], _num_lists(num_rows))
         ivf.cp.seed = seed
@@ -96,7 +96,7 @@ class InvertedLists:
             k: At most the number of rows.
 
         Returns:
-            Similarities, estimates from the bytes, float32, and row numbers, int64, both [Q, k].
+            Similarities, float32, estimated from the bytes, and row numbers, int64, both [Q, k].
         """
         similarities, rows = self._search(queries, k, self.probes)
         short = np.flatnonzero((rows < 0).any(axis=1))
@@ -105,29 +105,29 @@ class InvertedLists:
         return similarities, rows
 
     def _search(self, queries, k, probes):
-        # Of one call: the attribute of the index is shared by all threads.
+        # For a single call: the attribute of the index is shared by all threads.
         parameters = import_faiss().SearchParametersIVF(nprobe=probes)
         return self._ivf.search(np.ascontiguousarray(queries), k, params=parameters)
 
     def decode(self, rows: np.ndarray) -> np.ndarray:
-        """Rows as their bytes give them.
+        """Rows as reconstructed from their bytes.
 
         Args:
             rows: int64 [N].
 
         Returns:
-            float32 [N, D], of length 1 but for rounding.
+            float32 [N, D], of length 1 up to rounding.
         """
         if self._ivf.direct_map.no():
             self._ivf.make_direct_map()  # 8 bytes a row
         return self._ivf.reconstruct_batch(np.ascontiguousarray(rows, np.int64))
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """All that the lists hold.
+        """The arrays that describe the lists.
 
         Returns:
-            centroids, float32 [lists, D]; ranges, float32 [2 D], of the bytes; lists, int32 [N],
-            the list of each row; codes, uint8 [N, D].
+            centroids, float32 [lists, D]; ranges of the bytes, float32 [2 D]; lists, int32 [N], the
+            list of each row; codes, uint8 [N, D].
         """
         faiss = import_faiss()
         from faiss.contrib.inspect_tools import get_invlist
@@ -146,10 +146,10 @@ class InvertedLists:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], probes: int) -> "InvertedLists":
-        """The lists that `arrays` describes.
+        """The lists that the result of `arrays` describes.
 
         Raises:
-            ValueError: The arrays are not those of `arrays`, or do not fit together.
+            ValueError: The arrays are not from `arrays`, or do not fit together.
         """
         if {name: array.dtype for name, array in arrays.items()} != _ARRAYS:
             raise ValueError(f"expected {', '.join(_ARRAYS)}")
@@ -163,7 +163,7 @@ class InvertedLists:
             or codes.shape != (len(lists), size)
             or not 0 <= lists.min() <= lists.max() < num_lists
             or not 1 <= probes <= num_lists
-            # Of differences of unit rows; infinite ones would give NaN.
+            # Ranges of differences of unit rows; infinite ones would give NaN.
             or not (abs(centroids).max() < 1.1 and abs(ranges).max() < 5)
         ):
             raise ValueError("the arrays of the inverted lists do not fit together")

@@ -1,4 +1,4 @@
-"""k-center greedy: points of which each is the farthest from those chosen before it."""
+"""k-center greedy: each point is the farthest from those chosen before it."""
 
 from typing import NamedTuple
 
@@ -10,8 +10,8 @@ class Centers(NamedTuple):
 
     Attributes:
         rows: int64 [n], all different, in the order of the choice.
-        distances: float32 [n], of each to the nearest of those before it; infinite for the first.
-        radius: The largest distance of any point to the nearest chosen one.
+        distances: float32 [n], distance of each from the nearest before it; infinite for the first.
+        radius: The largest distance of any point from the nearest chosen one.
     """
 
     rows: np.ndarray
@@ -27,9 +27,9 @@ def k_center_greedy(points: np.ndarray, size: int, first: int) -> Centers:
     Time: O(N n D). Memory: 8 bytes a point.
 
     Args:
-        points: float32 [N, D]; products round least where they are around 0.
+        points: float32 [N, D]; products have the smallest rounding errors if centred on 0.
         size: n, at most N.
-        first: Row of the first one.
+        first: Row of the first point.
     """
     squares = np.einsum("nd,nd->n", points, points)
     nearest = np.full(len(points), np.inf, np.float32)  # squared distance to those chosen
@@ -39,7 +39,7 @@ def k_center_greedy(points: np.ndarray, size: int, first: int) -> Centers:
     for number in range(size):
         rows[number], gaps[number] = row, nearest[row]
         np.minimum(nearest, squares - 2 * (points @ points[row]) + squares[row], out=nearest)
-        nearest[row] = -np.inf  # not again, even where all others are equal to one
+        nearest[row] = -np.inf  # never again, even if all other points equal a chosen one
         row = int(nearest.argmax())
     # Rounding makes squares of small distances negative.
     return Centers(rows, np.sqrt(np.maximum(gaps, 0)), float(np.sqrt(max(nearest[row], 0))))

@@ -1,4 +1,4 @@
-"""The search for images: queries against a collection, by whole images or by a detail."""
+"""Search for images: queries against a collection, by whole images or by a detail."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,11 +31,11 @@ class Match:
     """An image that is similar to a query.
 
     Attributes:
-        row: Of the collection.
-        id: Of the image.
+        row: Row of the collection.
+        id: Id of the image.
         similarity: Cosine, in [-1, 1].
-        location: Of a search by patch, where the detail is most likely.
-        heat_map: Of a search by patch, float32 [H, W]: the similarity of each location.
+        location: Where the detail is most likely; only in a search by patch.
+        heat_map: float32 [H, W], the similarity of each location; only in a search by patch.
     """
 
     row: int
@@ -50,8 +50,8 @@ class QueryImage:
     """What is searched for.
 
     Attributes:
-        name: Such as a file's path.
-        image: For the page, uint8 [H, W, 3]; None: it is not shown.
+        name: The name, such as a file's path.
+        image: The image for the page, uint8 [H, W, 3]; None: it is not shown.
     """
 
     name: str
@@ -69,14 +69,14 @@ class QueryMatches:
 def search_images(
     index: Index, queries: Sequence[QueryImage], features: np.ndarray, k: int
 ) -> list[QueryMatches]:
-    """The k images most similar to each query, all where there are fewer.
+    """The k images most similar to each query, or all if there are fewer.
 
-    The search is exact wherever the index keeps float32 rows.
+    The search is exact if the index keeps float32 rows.
 
     Args:
-        index: Of the collection.
-        queries: Q images.
-        features: Theirs, floats [Q, D].
+        index: Index of the collection.
+        queries: Q query images.
+        features: Their features, floats [Q, D].
         k: At least 1.
 
     Raises:
@@ -104,7 +104,7 @@ def search_patches(
     patches: Sequence[np.ndarray],
     k: int,
 ) -> list[QueryMatches]:
-    """The k images that most likely hold the detail of each query, and where.
+    """The k images that most likely show the detail of each query, and where.
 
     All local features are compared with all patches.
 
@@ -114,7 +114,7 @@ def search_patches(
         ids: N texts.
         queries: Q images of details.
         patches: For each query floats [P, D], the features of the detail's patches.
-        k: At least 1; all images where there are fewer.
+        k: At least 1; if there are fewer images, all of them.
 
     Raises:
         InputError: The shapes do not fit, or `patch_search.score_images` refuses the features.
@@ -160,14 +160,14 @@ def _check(queries, features):
 def write_results(folder: Path, results: Sequence[QueryMatches]) -> Path:
     """Writes results.csv: a line for each match, query by query, the most similar first.
 
-    Its columns are query, rank (from 1), id and similarity; of a search by patch also location_row
-    and location_column, of the local map, from 0.
+    Its columns are query, rank (from 1), id and similarity; for a search by patch also location_row
+    and location_column in the local map, from 0.
 
     Returns:
         The file's path.
 
     Raises:
-        RunError: It cannot be written.
+        RunError: The file cannot be written.
     """
     by_patch = any(match.location for result in results for match in result.matches)
     lines = []

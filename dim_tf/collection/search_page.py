@@ -21,13 +21,13 @@ from dim_tf.system.files import atomic_write_text
 from dim_tf.system.io_errors import translate_write_errors
 
 PAGE_FILE = "search.html"
-MAX_THUMBNAILS = 2000  # some 3 kB each
+MAX_THUMBNAILS = 2000  # about 3 kB each
 _HEAT_COLOR = (255, 90, 0)
 _HEAT_ALPHA = 190  # of 255, where the similarity is largest
 
 
 class _Cell(NamedTuple):
-    """A match, and what is shown of its image."""
+    """A match, and what the page shows of its image."""
 
     match: Match
     uri: str = ""
@@ -45,17 +45,17 @@ def write_search_page(
     """Writes search.html, with thumbnails of the first `MAX_THUMBNAILS` images.
 
     Args:
-        folder: For the page.
-        results: Of a search.
-        read_image: Pixels of an image by its row, uint8 [H, W, 3], upright; of a search by patch,
-            the part of the image that the local map covers.
-        description: Of the collection and its index, in a few words.
+        folder: Folder for the page.
+        results: Results of a search.
+        read_image: Returns the pixels of an image, given its row; uint8 [H, W, 3], upright. For a
+            search by patch, the part of the image that the local map covers.
+        description: A few words on the collection and its index.
 
     Returns:
         The page's path.
 
     Raises:
-        RunError: It cannot be written.
+        RunError: The page cannot be written.
     """
     count = sum(len(result.matches) for result in results)
     left = iter(range(MAX_THUMBNAILS))
@@ -115,7 +115,7 @@ def _cell(match: Match, read_image, span) -> _Cell:
 
 
 def _heat_uri(heat_map: np.ndarray, low: float, high: float) -> str:
-    """A heat map as a PNG of one pixel a location, opaque where it is high."""
+    """A heat map as a PNG with one pixel per location, opaque where it is high."""
     fraction = (heat_map - low) / max(high - low, 1e-6)
     pixels = np.empty((*heat_map.shape, 4), np.uint8)
     pixels[..., :3] = _HEAT_COLOR

@@ -1,10 +1,10 @@
-"""The page of --serve: an image that is dropped there is searched for in the collection.
+"""The page of --serve: drop an image there to search for it in the collection.
 
-One program for one person, by Python's own server. It listens on the given address alone and reads
-no path from a request: a thumbnail is asked for by its row. Web sites that the person visits in the
-same browser must not reach it: a request has this server's name in its header Host, whatever name a
-site gives the address (DNS rebinding), and is refused where the browser says that another site
-sent it (Origin, Sec-Fetch-Site).
+The server is one program for one person, based on Python's own. It listens only on the given
+address and reads no path from a request: a thumbnail is requested by its row. Web sites that the
+person visits in the same browser must not reach it. A request must therefore have this server's
+name in its header Host, whatever name a site gives the address (DNS rebinding), and is refused if
+the browser says that another site sent it (Origin, Sec-Fetch-Site).
 """
 
 import ipaddress
@@ -36,7 +36,7 @@ from dim_tf.system.errors import InputError, one_line
 MAX_BYTES = 2**25  # of an image that is sent
 MAX_REQUESTS = 8  # answered at a time
 SECONDS = 30  # that a client may stay silent
-_MAX_DRAINED = 2**20  # bytes of a refused body that are read, so that the client reads the answer
+_MAX_DRAINED = 2**20  # bytes of a refused body that are read, so that the client gets the answer
 _THUMBNAIL = re.compile(r"/thumbnails/([0-9]{1,12})")
 _SCRIPT = asset("search_form.js")
 _POLICY = (
@@ -51,13 +51,13 @@ class SearchService:
     """What the server answers from.
 
     Attributes:
-        index: Of the collection.
-        embed: The feature of an image, float32 [D], from the bytes of its file; raises InputError
-            if they are no image. It is called by one thread at a time.
-        read_image: Pixels of an image by its row, uint8 [H, W, 3], upright.
-        k: Matches of a query.
-        title: Of the page.
-        max_bytes: Of an image that is sent.
+        index: Index of the collection.
+        embed: Returns the feature of an image, float32 [D], given the bytes of its file; raises
+            InputError if they are not an image. It is called by one thread at a time.
+        read_image: Returns the pixels of an image, given its row; uint8 [H, W, 3], upright.
+        k: Number of matches per query.
+        title: Title of the page.
+        max_bytes: Largest size of an image that is sent.
     """
 
     index: Index
@@ -87,10 +87,10 @@ class SearchService:
         return lru_cache(1000)(lambda row: jpeg(shrink(self.read_image(row))))
 
     def search(self, content: bytes) -> list[dict[str, Any]]:
-        """The images most similar to the one whose bytes are given: row, id and similarity.
+        """The images most similar to the one with these bytes: row, id and similarity.
 
         Raises:
-            InputError: The bytes are no image, or its feature cannot be searched for.
+            InputError: The bytes are not an image, or its feature cannot be searched for.
         """
         with self._lock:
             feature = np.asarray(self.embed(content))
@@ -108,10 +108,10 @@ class SearchServer(ThreadingHTTPServer):
 
     Args:
         address: IP address and port; port 0: any free one.
-        service: What it answers from.
+        service: What the server answers from.
 
     Raises:
-        InputError: The address is not of this machine, or in use.
+        InputError: The address does not belong to this machine, or is in use.
     """
 
     daemon_threads = True
@@ -142,7 +142,7 @@ class SearchServer(ThreadingHTTPServer):
         socketserver.TCPServer.server_bind(self)
 
     def handle_error(self, request, client_address) -> None:
-        """Says what failed; a client that goes away is no error."""
+        """Prints what failed; a client that goes away is not an error."""
         error = sys.exception()
         if not isinstance(error, OSError):
             say(f"search: a request failed: {type(error).__name__}: {error}")
@@ -238,7 +238,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(status, "application/json", json.dumps({"error": message}).encode())
 
     def send_error(self, code, message=None, explain=None):
-        """What http.server refuses itself, as an unknown method: without the request's text."""
+        """Answers what http.server itself refuses, such as an unknown method; quotes nothing."""
         self._send_error(HTTPStatus(code), HTTPStatus(code).phrase)
 
     def _send(self, status, kind, content):
@@ -258,8 +258,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def version_string(self) -> str:
-        """The header Server, without versions."""
+        """The header Server, without version numbers."""
         return "dim_tf"
 
     def log_message(self, format, *args) -> None:
-        """Requests are not logged; one that fails is said by `_answer`."""
+        """Requests are not logged; `_answer` prints those that fail."""

@@ -1,7 +1,7 @@
-"""The two file formats of embeddings, one shard a file: Parquet and TFRecord.
+"""The two file formats of embeddings, one shard per file: Parquet and TFRecord.
 
-An embedding is a vector, float32 [D], or a local map, float16 [H, W, D]. Of a local map Parquet has
-the numbers row by row in the column `embedding`, and their shape in the schema's metadata; a
+An embedding is a vector, float32 [D], or a local map, float16 [H, W, D]. For a local map, Parquet
+has its numbers row by row in the column `embedding` and their shape in the schema's metadata; a
 tf.train.Example has the bytes of the numbers, little-endian, as `local`, and `shape`.
 """
 
@@ -21,9 +21,9 @@ class ShardFormat:
     """How one file of embeddings is written and read.
 
     Attributes:
-        write: writes ids and embeddings, float32 [N, D] or float16 [N, H, W, D], to a path.
-        read: reads them.
-        count: counts them.
+        write: Writes ids and embeddings, float32 [N, D] or float16 [N, H, W, D], to a path.
+        read: Reads them.
+        count: Counts them.
     """
 
     write: Callable[[Path, list[str], np.ndarray], None]
@@ -38,17 +38,17 @@ def _write_parquet(path, ids, embeddings):
 
 
 def parquet_table(ids: list[str], embeddings: np.ndarray) -> Any:
-    """A pyarrow.Table of ids and embeddings, with the columns that a Parquet file has.
+    """A pyarrow.Table of ids and embeddings, with the columns of a Parquet file.
 
     Args:
         ids: N texts.
-        embeddings: float32 [N, D]; of local maps float16 [N, H, W, D].
+        embeddings: float32 [N, D]; for local maps float16 [N, H, W, D].
     """
     import pyarrow as pa
 
     embeddings = np.ascontiguousarray(embeddings)
     is_local = embeddings.ndim == 4
-    # Not by `to_pandas_dtype`, which imports pandas.
+    # Not with `to_pandas_dtype`, which imports pandas.
     kind: type = np.float16 if is_local else np.float32
     metadata = {"shape": json.dumps(embeddings.shape[1:])} if is_local else None
     flat = pa.array(embeddings.astype(kind, copy=False).reshape(-1))

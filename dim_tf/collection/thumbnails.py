@@ -1,4 +1,4 @@
-"""Small images of a collection for its pages."""
+"""Small images of a collection, for its pages."""
 
 import base64
 import io

@@ -11,12 +11,12 @@ BLOCK_BYTES = 2**23  # of the float64 numbers of a block
 
 
 class UnitBlock(NamedTuple):
-    """Consecutive rows.
+    """A block of consecutive rows.
 
     Attributes:
-        rows: Their numbers.
+        rows: Numbers of the rows.
         units: float32 [n, D], of length 1, or zero.
-        zero_rows: int64, the numbers of those that are zero.
+        zero_rows: int64, the numbers of the rows that are zero.
     """
 
     rows: slice
@@ -31,8 +31,8 @@ def unit_blocks(
 
     Args:
         features: Floats [N, D]; may be memory-mapped.
-        name: Of a row by its number, for messages.
-        block_rows: Rows of a block; 0: as many as `BLOCK_BYTES` hold.
+        name: Returns the name of a row, given its number, for messages.
+        block_rows: Rows per block; 0: as many as `BLOCK_BYTES` hold.
 
     Raises:
         InputError: A number is not finite as float32.
@@ -51,13 +51,13 @@ def unit_blocks(
 
 
 def as_float32(features: np.ndarray) -> np.ndarray:
-    """Features as float32; what is too large becomes infinite."""
+    """Features as float32; numbers that are too large become infinite."""
     with np.errstate(over="ignore", invalid="ignore"):
         return np.asarray(features).astype(np.float32)
 
 
 def unit_rows(features: np.ndarray) -> np.ndarray:
-    """Rows divided by their lengths; rows of zeros stay so.
+    """Rows divided by their lengths; rows of zeros stay zero.
 
     Args:
         features: float32 [N, D].
@@ -71,7 +71,7 @@ def unit_rows(features: np.ndarray) -> np.ndarray:
 
 
 def units_at(features: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Some rows of an array, divided by their lengths, a block at a time.
+    """Some rows of an array, divided by their lengths, one block at a time.
 
     Args:
         features: Floats [N, D]; may be memory-mapped.
@@ -91,7 +91,8 @@ def units_at(features: np.ndarray, rows: np.ndarray) -> np.ndarray:
 def products(queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
     """The product of each query with its own candidates.
 
-    In float64, so that it does not depend on a candidate's place: equal ones have equal products.
+    It is computed in float64, so that it does not depend on a candidate's position: equal
+    candidates have equal products.
 
     Args:
         queries: float32 [Q, D].

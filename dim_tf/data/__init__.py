@@ -1,4 +1,4 @@
-"""Data sets: `load` gives the training and test images of any source as `Splits`."""
+"""Data sets: `load` returns the training and test images of any source as `Splits`."""
 
 import contextlib
 import dataclasses
@@ -30,24 +30,25 @@ class DataRequest:
     """Which images of a data set to load, and how.
 
     Attributes:
-        data_dir: where its files are, of a folder of images several with commas between; empty:
-            where its library keeps them.
-        image_size: pixels a side, or height and width; 0: the source's default.
-        download: whether missing files may be downloaded.
-        cache_dir: where decoded images of a folder are kept; empty: the user's cache folder.
-        cache_gib: the size of that cache at most, in GiB.
-        max_unreadable_fraction: the fraction of the files, in [0, 1], that may be unreadable.
-        labels: for a folder of images: one of `LABEL_MODES`, or the path of a CSV file.
-        split: for a folder of images: "auto", "folders" or "hash".
-        pixel_range: for a folder's 16-bit images: "auto", "dtype" or "LOW,HIGH".
-        max_pixels: of an image; larger ones are refused, JPEGs decoded at a reduced scale.
-        group_by: which images of a folder a split keeps together: one of `group_by.MODES`, or a
+        data_dir: Where its files are; for folders of images, one or several separated by commas;
+            empty: where its library keeps them.
+        image_size: Pixels a side, or height and width; 0: the source's default.
+        download: Whether missing files may be downloaded.
+        cache_dir: Where decoded images of a folder are kept; empty: the user's cache folder.
+        cache_gib: Largest size of that cache, in GiB.
+        max_unreadable_fraction: Fraction of the files, in [0, 1], that may be unreadable.
+        labels: For a folder of images: one of `LABEL_MODES`, or the path of a CSV file.
+        split: For a folder of images: "auto", "folders" or "hash".
+        pixel_range: For 16-bit images in a folder: "auto", "dtype" or "LOW,HIGH".
+        max_pixels: Images with more pixels are refused; JPEGs are decoded at a reduced scale.
+        group_by: Which images of a folder a split keeps together: one of `group_by.MODES`, or a
             regular expression with a group.
-        test_fraction: of a folder's images that are for the test; 0: none, all are trained on.
-        label_column: the columns of that CSV file that are labels, with commas between; empty: all.
-        fit: how images of another shape are fitted, one of `image_frame.FITS`.
-        channels: of a folder's images: "auto" or a number.
-        any_size: whether the encoder takes images of any size, so that by default a folder's are
+        test_fraction: Fraction of a folder's images that are test images; 0: none, all are trained
+            on.
+        label_column: The columns of the CSV file that are labels, separated by commas; empty: all.
+        fit: How images of another shape are fitted, one of `image_frame.FITS`.
+        channels: Channels of a folder's images: "auto" or a number.
+        any_size: Whether the encoder takes images of any size, so that a folder's default size is
             larger.
     """
 
@@ -80,7 +81,7 @@ class DataRequest:
 
     @property
     def labels_path(self) -> Path:
-        """The path in `labels`, whose ~ is the user's home."""
+        """The path in `labels`, in which ~ is the user's home."""
         return Path(os.path.expanduser(self.labels))
 
 
@@ -88,12 +89,12 @@ def check_request(name: str, request: DataRequest) -> None:
     """Checks that a data set has what is requested.
 
     Args:
-        name: of the data set.
-        request: which images of it.
+        name: Name of the data set.
+        request: The requested images.
 
     Raises:
         InputError: `pixel_range`, `channels` or `group_by` is invalid, a setting of folders is
-            given for a data set that is not one, or `label_column` without a file of labels.
+            given for another data set, or `label_column` is given without a file of labels.
     """
     pixel_range.parse(request.pixel_range)
     group_by.parse(request.group_by)
@@ -115,11 +116,11 @@ def check_request(name: str, request: DataRequest) -> None:
 
 
 def folder_name(dataset: str, data_dir: str) -> str:
-    """A data set's name, made safe for paths and URLs; a folder of images has its own name.
+    """A data set's name in a form that is safe in paths and URLs; a folder of images has its own.
 
     Args:
-        dataset: its name.
-        data_dir: where its files are; empty: where its library keeps them.
+        dataset: Its name.
+        data_dir: Where its files are; empty: where its library keeps them.
     """
     name = dataset
     if name == "folder" and data_dir:
@@ -132,11 +133,11 @@ def load(name: str, request: DataRequest) -> "Splits":
     """Loads a data set.
 
     Args:
-        name: a key of `sources.SOURCES`, or tfds:NAME[/CONFIG][:VERSION].
-        request: which images of it.
+        name: A key of `sources.SOURCES`, or tfds:NAME[/CONFIG][:VERSION].
+        request: The requested images.
 
     Raises:
-        InputError: the name is unknown, the data set has no such settings, or its files are missing
+        InputError: The name is unknown, the data set has no such settings, or its files are missing
             and cannot be downloaded.
     """
     check_name(name)

@@ -1,14 +1,14 @@
-"""Which values of images whose values have no natural scale become 0 and 1, per channel."""
+"""The values that become 0 and 1 per channel, for images whose values have no natural scale."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-# As `folder.contrast` has them: hot pixels and single images do not move the ends.
+# The same as in `folder.contrast`: hot pixels and single images do not move the ends.
 _OF_AN_IMAGE = 0.1, 99.9
 _OVER_IMAGES = 1, 99
-MOST_IMAGES = 1000  # that are looked at
+MOST_IMAGES = 1000  # from which the range is computed
 
 
 @dataclass(frozen=True)
@@ -16,15 +16,15 @@ class ChannelScaling:
     """A linear map of each channel to [0, 1]; values beyond its ends are clipped.
 
     Attributes:
-        low: the value of each channel that becomes 0.
-        high: the one that becomes 1, larger than `low`.
+        low: The value of each channel that becomes 0.
+        high: The value of each channel that becomes 1, larger than `low`.
     """
 
     low: tuple[float, ...]
     high: tuple[float, ...]
 
     def __post_init__(self):
-        for name in ("low", "high"):  # of JSON, lists
+        for name in ("low", "high"):  # lists, if they come from JSON
             object.__setattr__(self, name, tuple(map(float, getattr(self, name))))
 
     @classmethod
@@ -32,8 +32,8 @@ class ChannelScaling:
         """The range that images use.
 
         Args:
-            images: `splits.Images` of any values; of more than `MOST_IMAGES` as many, evenly
-                spaced, are looked at.
+            images: `splits.Images` of any values; if there are more than `MOST_IMAGES`, that many,
+                evenly spaced, are used.
         """
         count = min(len(images), MOST_IMAGES)
         indices = np.linspace(0, len(images) - 1, count).astype(np.int64)
@@ -48,7 +48,7 @@ class ChannelScaling:
         return cls(tuple(low), tuple(high))
 
     def from_unit(self, images: np.ndarray) -> np.ndarray:
-        """Values that become these images: those from which they come, if none was clipped.
+        """The values that become these images; they are the original ones if none was clipped.
 
         Args:
             images: float32 [..., C] in [0, 1].
@@ -56,26 +56,27 @@ class ChannelScaling:
         return images / self.factor + self.offset
 
     def to_dict(self) -> dict[str, list[float]]:
-        """The ends, for JSON; `ChannelScaling(**...)` makes the same of it."""
+        """The ends, for JSON; `ChannelScaling(**...)` restores them."""
         return {"low": list(self.low), "high": list(self.high)}
 
     @property
     def offset(self) -> np.ndarray:
-        """Float32 [C], to be subtracted."""
+        """float32 [C], to be subtracted first."""
         return np.array(self.low, np.float32)
 
     @property
     def factor(self) -> np.ndarray:
-        """Float32 [C], to be multiplied by then.
+        """float32 [C], to be multiplied by afterwards.
 
-        Not a divisor: TensorFlow's graphs replace divisions by a constant, which rounds otherwise.
+        It is not a divisor: TensorFlow's graphs replace divisions by a constant, with other
+        rounding.
         """
         return (1 / (np.array(self.high, np.float64) - np.array(self.low, np.float64))).astype(
             np.float32
         )
 
     def to_unit(self, values: np.ndarray) -> np.ndarray:
-        """Maps values to [0, 1]; `image_ops.scale_to_unit` is the same in a graph.
+        """Maps values to [0, 1]; `image_ops.scale_to_unit` does the same in a graph.
 
         Args:
             values: float32 [..., C].

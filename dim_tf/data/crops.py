@@ -1,4 +1,4 @@
-"""Crops of larger images: the center for evaluation, random ones for training."""
+"""Crops of larger images: the center for evaluation, random crops for training."""
 
 from collections.abc import Sequence
 
@@ -9,14 +9,14 @@ from dim_tf.data.splits import Images
 
 
 class CenterCrops:
-    """The centers of images, cropped when they are asked for."""
+    """The centers of images, cropped on access."""
 
     def __init__(self, images: Images, size: Sequence[int]):
-        """Crops nothing yet.
+        """Stores the images, which are cropped on access.
 
         Args:
             images: uint8 [N, H, W, C], at least as high and as wide as `size`.
-            size: height and width of a crop.
+            size: Height and width of a crop.
         """
         self._images = images
         count, height, width, channels = images.shape
@@ -33,12 +33,12 @@ class CenterCrops:
 
 
 def random_crops(images: tf.Tensor, size: Sequence[int], seed: tf.Tensor) -> tf.Tensor:
-    """A crop of each image, anywhere inside it, all positions equally likely.
+    """A crop of each image, anywhere inside it; all positions are equally likely.
 
     Args:
-        images: [B, H, W, C], at least as high and as wide as `size`, known but for B.
-        size: height and width of a crop.
-        seed: int [2], decides the positions.
+        images: [B, H, W, C], at least as high and as wide as `size`; all sizes but B are known.
+        size: Height and width of a crop.
+        seed: int [2], determines the positions.
 
     Returns:
         [B, *size, C] of the same dtype.
@@ -47,7 +47,7 @@ def random_crops(images: tf.Tensor, size: Sequence[int], seed: tf.Tensor) -> tf.
     count = tf.shape(images)[0]
 
     def lines(extent, length, purpose):
-        """Int [B, length], of each image."""
+        """The rows or columns of each image's crop, int [B, length]."""
         first = tf.random.stateless_uniform(
             [count, 1], seed + [purpose, 0], maxval=extent - length + 1, dtype=tf.int32
         )

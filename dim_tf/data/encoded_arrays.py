@@ -1,4 +1,4 @@
-"""Decodes .npy files inside a graph, hostile ones too: images whose values are numbers.
+"""Decodes .npy files inside a graph, including hostile ones: images whose values are numbers.
 
 The format: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
 """
@@ -23,16 +23,16 @@ def decode(encoded: tf.Tensor, channels: int, max_pixels: int = MAX_PIXELS) -> t
     """The values of a .npy file of uint8, uint16 or float32, [H, W] or [H, W, C].
 
     Args:
-        encoded: string scalar, the file, as `numpy.save` writes it.
-        channels: C; [H, W] is one channel.
-        max_pixels: files of more are refused.
+        encoded: string scalar, the file, as written by `numpy.save`.
+        channels: C; [H, W] has one channel.
+        max_pixels: Files with more pixels are refused.
 
     Returns:
         float32 [H, W, C].
 
     Raises:
-        tf.errors.InvalidArgumentError: it is no such file, broken, too large, or of other channels,
-            or a value is not finite.
+        tf.errors.InvalidArgumentError: The file is of another kind, broken, too large, or has other
+            channels, or a value is not finite.
     """
     start = byte_string.bytes_at(
         byte_string.padded(tf.strings.substr(encoded, 0, _HEADER_OFFSET), _HEADER_OFFSET),
@@ -86,24 +86,24 @@ def _assert(condition, message):
 
 
 def decode_to_size(encoded: tf.Tensor, frame: ImageFrame, max_pixels: int = MAX_PIXELS):
-    """Decodes a .npy file and fits it into a frame, as arrays are in training.
+    """Decodes a .npy file and fits it into a frame, like arrays in training.
 
     Args:
-        encoded: string scalar.
-        frame: what the image becomes.
-        max_pixels: as for `decode`.
+        encoded: string scalar, the file.
+        frame: What the image becomes.
+        max_pixels: As for `decode`.
 
     Returns:
-        float32 [H, W, C] of the frame, in the file's values.
+        float32 [H, W, C] in the frame's size, in the file's values.
 
     Raises:
-        tf.errors.InvalidArgumentError: as for `decode`.
+        tf.errors.InvalidArgumentError: As for `decode`.
     """
     return image_ops.fit_image(decode(encoded, frame.channels, max_pixels), frame)
 
 
 def decode_all(encoded: tf.Tensor, frame: ImageFrame, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
-    """Decodes several files, string [N], to float32 [N, H, W, C]; one that is refused fails all."""
+    """Decodes several files, string [N], to float32 [N, H, W, C]; if one is refused, all fail."""
     return encoded_images.map_all(
         lambda one: decode_to_size(one, frame, max_pixels), encoded, _spec(frame)
     )
@@ -112,7 +112,7 @@ def decode_all(encoded: tf.Tensor, frame: ImageFrame, max_pixels: int = MAX_PIXE
 def decode_valid(
     encoded: tf.Tensor, frame: ImageFrame, max_pixels: int = MAX_PIXELS
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """As `decode_all`; one that is refused becomes 0, and bool [N] says which are valid."""
+    """Like `decode_all`, but a refused file becomes 0, and bool [N] says which are valid."""
     return encoded_images.map_valid(
         lambda one: decode_to_size(one, frame, max_pixels), encoded, _spec(frame)
     )

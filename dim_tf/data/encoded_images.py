@@ -1,7 +1,7 @@
-"""Decodes encoded images inside a graph, hostile ones too.
+"""Decodes encoded images inside a graph, including hostile ones.
 
-An image from outside may be truncated, may not be an image, or may claim billions of pixels. Its
-header is read first: files that are not JPEG or PNG, or too large, are refused before memory is
+An image from outside may be truncated, may not be an image, or may claim billions of pixels. So its
+header is read first: files that are not JPEG or PNG, or are too large, are refused before memory is
 allocated. A decoder then sees only the parts of the file that make pixels.
 """
 
@@ -38,27 +38,27 @@ def decode(
     pixel_range: PixelRange = ALL_16_BITS,
     frame: ImageFrame | None = None,
 ) -> tf.Tensor:
-    """An encoded image's pixels, upright.
+    """The pixels of an encoded image, upright.
 
     Reads JPEG (grayscale, RGB, CMYK; the first image of several, or of a film) and PNG (any bit
-    depth and color type; alpha is dropped). Both are turned by EXIF's orientation, or else XMP's
-    (`orientation.choose`). A JPEG of more than `max_pixels` is decoded at 1/2, 1/4 or 1/8, which
-    libjpeg does without making all pixels: up to 8 times as many pixels; if a decoder has to hold
-    all coefficients (progressive, several scans), twice as many of three channels, 6 times as many
-    of one.
+    depth and color type; alpha is dropped). Both are turned by the orientation in EXIF, or else in
+    XMP (`orientation.choose`). A JPEG with more than `max_pixels` is decoded at 1/2, 1/4 or 1/8,
+    which libjpeg does without computing all pixels: up to 8 times as many pixels. If a decoder has
+    to hold all coefficients (progressive, several scans), the limit is twice as many pixels for
+    three channels, and 6 times as many for one.
 
     Args:
         encoded: string scalar, the file.
-        max_pixels: of the decoded image; a PNG of more is refused.
-        pixel_range: the values of a PNG of 16 bits that become 0 and 255.
-        frame: a JPEG is decoded at the lowest of these resolutions that still has
+        max_pixels: Largest number of pixels of the decoded image; a PNG with more is refused.
+        pixel_range: The values of a 16-bit PNG that become 0 and 255.
+        frame: A JPEG is decoded at the lowest of these resolutions that still has
             `JPEG_OVERSAMPLING` times the frame's pixels a side; None: at the highest.
 
     Returns:
         uint8 [H, W, 3].
 
     Raises:
-        tf.errors.InvalidArgumentError: it is not JPEG or PNG, broken, truncated or too large.
+        tf.errors.InvalidArgumentError: The file is not JPEG or PNG, broken, truncated or too large.
     """
     file_bytes = byte_string.length(encoded)
     with tf.control_dependencies(
@@ -88,7 +88,7 @@ def _decode_jpeg(encoded, max_pixels, frame):
     """The pixels as they are stored, and the orientation."""
     header = jpeg.read(encoded, MAX_SCANS)
     pixels = header.size[0] * header.size[1]
-    # As libjpeg scales: each side is rounded up.
+    # Like libjpeg: each side is rounded up.
     sides = -(-header.size[:, tf.newaxis] // tf.constant(_RATIOS, tf.int64))
     held = tf.where(header.is_buffered, header.components * pixels, 0)
     is_bounded = (pixels <= JPEG_PIXELS * max_pixels) & (held <= JPEG_COEFFICIENTS * max_pixels)
@@ -104,7 +104,7 @@ def _decode_jpeg(encoded, max_pixels, frame):
     with tf.control_dependencies(checks):
         content = tf.identity(header.content)
     branches = [
-        # The cosine transform that Pillow's libjpeg uses: the pixels are those of training.
+        # The cosine transform that Pillow's libjpeg uses, so that the pixels are those of training.
         lambda ratio=ratio: tf.io.decode_jpeg(
             content, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE"
         )
@@ -128,11 +128,11 @@ def _lowest_ratio(header, frame):
 
 
 def _decode_png(encoded, max_pixels, pixel_range):
-    """As `_decode_jpeg`."""
+    """Like `_decode_jpeg`, for a PNG."""
     header = png.read(encoded)
     fits = (header.size[0] * header.size[1] <= max_pixels) & tf.reduce_all(header.size <= MAX_SIDE)
-    # Incompressible pixels grow by less than a thousandth. Data beyond the last pixel would be
-    # inflated all the same, to up to a thousand times its size.
+    # Incompressible pixels grow by less than a thousandth. Data beyond the last pixel would still
+    # be inflated, to up to a thousand times its size.
     allowed = 2 * header.raw_bytes + 2**16
     checks = [
         _sizes_are_allowed(header.size, fits, max_pixels),
@@ -153,7 +153,7 @@ def _decode_png(encoded, max_pixels, pixel_range):
 
 
 def _assert(condition, message):
-    # tf.debugging.Assert is a branch as well, which takes longer than a small image's decoding.
+    # tf.debugging.Assert is also a branch, which takes longer than decoding a small image.
     data = [tf.convert_to_tensor(part) for part in message]
     return tf.raw_ops.Assert(condition=condition, data=data, summarize=4)
 
@@ -166,7 +166,7 @@ def _sizes_are_allowed(size, fits, max_pixels):
 
 
 def _to_bytes(pixels, pixel_range):
-    """uint16 [H, W, 3] as `PixelRange.to_uint8` maps them, a block after the other."""
+    """uint16 [H, W, 3] as `PixelRange.to_uint8` maps them, one block after another."""
     table = tf.constant(pixel_range.to_uint8(np.arange(DEPTH, dtype=np.uint16)))
     flat = tf.reshape(pixels, [-1])
     blocks = -(-tf.size(flat) // _BLOCK)
@@ -189,19 +189,19 @@ def decode_to_size(
     max_pixels: int = MAX_PIXELS,
     pixel_range: PixelRange = ALL_16_BITS,
 ) -> tf.Tensor:
-    """Decodes an image and fits it into a frame, as images are in training.
+    """Decodes an image and fits it into a frame, like images in training.
 
     Args:
-        encoded: string scalar.
-        frame: what the image becomes.
-        max_pixels: as for `decode`.
-        pixel_range: likewise.
+        encoded: string scalar, the file.
+        frame: What the image becomes.
+        max_pixels: As for `decode`.
+        pixel_range: As for `decode`.
 
     Returns:
-        uint8 [H, W, C] of the frame.
+        uint8 [H, W, C] in the frame's size.
 
     Raises:
-        tf.errors.InvalidArgumentError: as for `decode`.
+        tf.errors.InvalidArgumentError: As for `decode`.
     """
     image = decode(encoded, max_pixels, pixel_range, frame)
     if frame.channels == 1:
@@ -215,19 +215,19 @@ def decode_all(
     max_pixels: int = MAX_PIXELS,
     pixel_range: PixelRange = ALL_16_BITS,
 ) -> tf.Tensor:
-    """Decodes and resizes several images; one that is refused fails them all.
+    """Decodes and resizes several images; if one is refused, all fail.
 
     Args:
-        encoded: string [N].
-        frame: what the image becomes.
-        max_pixels: of each image, as for `decode`.
-        pixel_range: likewise.
+        encoded: string [N], the files.
+        frame: What the image becomes.
+        max_pixels: Limit for each image, as for `decode`.
+        pixel_range: As for `decode`.
 
     Returns:
         uint8 [N, H, W, C].
 
     Raises:
-        tf.errors.InvalidArgumentError: as for `decode`.
+        tf.errors.InvalidArgumentError: As for `decode`.
     """
     return map_all(
         lambda one: decode_to_size(one, frame, max_pixels, pixel_range), encoded, _spec(frame)
@@ -240,13 +240,13 @@ def decode_valid(
     max_pixels: int = MAX_PIXELS,
     pixel_range: PixelRange = ALL_16_BITS,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Decodes and resizes several images; one that is refused becomes black.
+    """Decodes and resizes several images; a refused one becomes black.
 
     Args:
-        encoded: string [N].
-        frame: what the image becomes.
-        max_pixels: of each image, as for `decode`.
-        pixel_range: likewise.
+        encoded: string [N], the files.
+        frame: What the image becomes.
+        max_pixels: Limit for each image, as for `decode`.
+        pixel_range: As for `decode`.
 
     Returns:
         uint8 [N, H, W, C], and bool [N]: whether the image could be decoded.
@@ -261,12 +261,12 @@ def _spec(frame):
 
 
 def map_all(decode_one: Decode, encoded: tf.Tensor, spec: tf.TensorSpec) -> tf.Tensor:
-    """Decodes several images, string [N]; one that is refused fails them all.
+    """Decodes several images, string [N]; if one is refused, all fail.
 
     Args:
         decode_one: string scalar -> image.
-        encoded: the images.
-        spec: of a decoded image.
+        encoded: The images.
+        spec: Spec of a decoded image.
     """
     return tf.map_fn(
         decode_one,
@@ -279,15 +279,15 @@ def map_all(decode_one: Decode, encoded: tf.Tensor, spec: tf.TensorSpec) -> tf.T
 def map_valid(
     decode_one: Decode, encoded: tf.Tensor, spec: tf.TensorSpec
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Decodes several images, string [N]; one that is refused becomes 0.
+    """Decodes several images, string [N]; a refused one becomes 0.
 
-    A graph has no exceptions to catch, but a tf.data pipeline inside it can leave out the elements
-    that fail.
+    A graph has no exceptions to catch, but a tf.data pipeline inside it can skip the elements that
+    fail.
 
     Args:
         decode_one: string scalar -> image.
-        encoded: the images.
-        spec: of a decoded image.
+        encoded: The images.
+        spec: Spec of a decoded image.
 
     Returns:
         The images, and bool [N]: whether each could be decoded.
@@ -296,7 +296,7 @@ def map_valid(
     images = tf.data.Dataset.from_tensor_slices((tf.range(count), encoded))
     images = images.map(lambda number, one: (number, decode_one(one)), num_parallel_calls=2)
     images = images.ignore_errors(log_warning=False)
-    # One more, number N, so that there is something to batch where all were refused.
+    # One more, with number N, so that there is something to batch if all were refused.
     last = tf.data.Dataset.from_tensors((count, tf.zeros(spec.shape, spec.dtype)))
     images = images.concatenate(last).batch(tf.cast(count, tf.int64) + 1)
     numbers, pixels = images.get_single_element()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dim_tf.system.errors import InputError, RunError
 
 MATCHING_SECONDS = 60  # a million paths take one or two
-# In another process, since `re` knows no limit, and a thread cannot be ended.
+# In another process, because `re` has no time limit and a thread cannot be ended.
 _MATCH = """
 import json, re, sys
 pattern, texts = json.load(sys.stdin)
@@ -21,19 +21,19 @@ MODES = (AUTO, NONE, FOLDER, NEAR_DUPLICATES)
 
 
 def parse(text: str) -> re.Pattern[str] | None:
-    """The pattern of --group_by=REGEX; None: it is one of `MODES`.
+    """The pattern of --group_by=REGEX; None if it is one of `MODES`.
 
     Args:
-        text: the setting.
+        text: The setting.
 
     Raises:
-        InputError: it is neither.
+        InputError: It is neither.
     """
     if text in MODES:
         return None
     expected = (
         f"expected {', '.join(MODES)}, or a regular expression whose first group names the group "
-        r"of an image by its path, as '(video_\d+)/'"
+        r"of an image by its path, such as '(video_\d+)/'"
     )
     try:
         pattern = re.compile(text)
@@ -48,15 +48,16 @@ def first_groups(pattern: str, paths: Sequence[str]) -> list[str | None]:
     """The first group of the pattern in each path.
 
     Args:
-        pattern: a regular expression with a group.
-        paths: of the images.
+        pattern: A regular expression with a group.
+        paths: Paths of the images.
 
     Returns:
-        The text of the group, empty where it took no part; None where the pattern does not match.
+        The text of the group, empty if the group did not take part; None if the pattern does not
+        match.
 
     Raises:
-        InputError: matching takes more than `MATCHING_SECONDS`.
-        RunError: the process that matches failed.
+        InputError: Matching takes more than `MATCHING_SECONDS`.
+        RunError: The process that matches failed.
     """
     try:
         matching = subprocess.run(
@@ -69,8 +70,8 @@ def first_groups(pattern: str, paths: Sequence[str]) -> list[str | None]:
     except subprocess.TimeoutExpired as error:
         raise InputError(
             f"--group_by={pattern} takes more than {MATCHING_SECONDS} s for {len(paths):,} paths; "
-            "repetitions that contain others, as (a+)+, try every way to divide a path: give a "
-            "pattern without them"
+            "repetitions that contain others, such as (a+)+, try every way to divide a path: give "
+            "a pattern without them"
         ) from error
     if matching.returncode:
         lines = matching.stderr.strip().splitlines() or [f"exit status {matching.returncode}"]

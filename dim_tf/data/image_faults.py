@@ -32,12 +32,12 @@ class Fault(enum.IntEnum):
 
     @property
     def description(self) -> str:
-        """The fault in words."""
+        """The fault as text."""
         return _DESCRIPTIONS[self]
 
     @property
     def is_bad(self) -> bool:
-        """Whether the file is meant as an image and cannot be used as one."""
+        """Whether the file is meant to be an image but cannot be used as one."""
         return self not in (Fault.NONE, Fault.OTHER, Fault.TINY, Fault.CHANGED)
 
 
@@ -51,7 +51,7 @@ _DESCRIPTIONS = {
     Fault.TOO_MANY_PIXELS: (
         f"too large: more pixels than --max_pixels allows, or {MAX_SIDE:,} a side"
     ),
-    Fault.UNSUPPORTED_PIXELS: "pixels of a kind that is not supported, as whole numbers of 32 bits",
+    Fault.UNSUPPORTED_PIXELS: "unsupported pixels, such as whole numbers of 32 bits",
     Fault.TINY: f"tiny: less than {MIN_SIDE} pixels high or wide",
     Fault.TOO_MANY_BYTES: f"too large: more than {MAX_BYTES:,} bytes",
     Fault.TOO_MANY_SEGMENTS: (

@@ -1,4 +1,4 @@
-"""The height, width and channels that images are given, and how they are fitted into them."""
+"""The height, width and channels that images get, and how images are fitted into them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ class Fitted(NamedTuple):
     """How one image is fitted, in pixels: whole numbers, or scalars of a graph.
 
     Attributes:
-        window: height and width of the centred part of the image that is used.
-        resized: height and width to which that part is resized, at most the frame's.
+        window: Height and width of the centred part of the image that is used.
+        resized: Height and width to which that part is resized, at most the frame's.
     """
 
     window: tuple[Any, Any]
@@ -28,7 +28,7 @@ class ImageFrame:
         height: H, in pixels.
         width: W, in pixels.
         channels: C.
-        fit: "crop": the largest centred part of the frame's shape is resized. "pad": the whole
+        fit: "crop": the largest centred part with the frame's shape is resized. "pad": the whole
             image is resized to fit inside, centred, and the pixels of its edges are repeated
             outwards. "stretch": the whole image is resized, whatever its shape.
     """
@@ -40,12 +40,12 @@ class ImageFrame:
 
     @classmethod
     def of(cls, size: ImageSize, channels: int = 3, fit: str = "crop") -> "ImageFrame":
-        """The frame of a size.
+        """The frame of this size.
 
         Args:
-            size: pixels a side, or height and width.
+            size: Pixels a side, or height and width.
             channels: C.
-            fit: one of `FITS`.
+            fit: One of `FITS`.
         """
         height, width = (size, size) if isinstance(size, int) else size
         return cls(height, width, channels, fit)
@@ -57,7 +57,7 @@ class ImageFrame:
 
     @property
     def size(self) -> ImageSize:
-        """H where the frame is square, else (H, W): as settings and metadata have it."""
+        """H if the frame is square, else (H, W), as in settings and metadata."""
         return self.height if self.height == self.width else (self.height, self.width)
 
     @property
@@ -82,13 +82,13 @@ class ImageFrame:
     ) -> Fitted:
         """How an image is fitted.
 
-        In whole numbers, so that a graph computes the same as Python.
+        It is computed in whole numbers, so that a graph gets the same result as Python.
 
         Args:
-            height: of the image, in pixels, upright.
-            width: likewise.
-            minimum: of two numbers; `tf.minimum` where they are a graph's.
-            maximum: likewise.
+            height: Height of the upright image, in pixels.
+            width: Width of the upright image, in pixels.
+            minimum: Minimum of two numbers; `tf.minimum` if they are those of a graph.
+            maximum: Maximum of two numbers; `tf.maximum` if they are those of a graph.
         """
         if self.fit == "stretch":
             return Fitted((height, width), (self.height, self.width))

@@ -1,4 +1,4 @@
-"""What names each image of a data set in a table for people."""
+"""Names of a data set's images in tables for people."""
 
 from dim_tf.data.folder.images import FolderImages, ScaledImages
 from dim_tf.data.splits import Images
@@ -6,12 +6,12 @@ from dim_tf.data.validation_split import ImageSubset
 
 
 def image_ids(images: Images) -> list[str]:
-    """An id of each image: of files their paths, with the folder's name where there are several.
+    """An id for each image: for files their paths, with the folder's name if there are several.
 
-    Images of other data sets have their number among these, from 0.
+    The id of an image of another data set is its index among these, from 0.
 
     Args:
-        images: Of a split.
+        images: Images of a split.
     """
     if isinstance(images, ImageSubset):
         ids = image_ids(images.images)

@@ -8,16 +8,17 @@ from dim_tf.data.image_frame import ImageFrame
 
 
 def fit_image(image: tf.Tensor, frame: ImageFrame) -> tf.Tensor:
-    """An image, resized into a frame as its fit says; the channels stay.
+    """An image, resized into a frame according to its fit; the channels do not change.
 
-    Bilinear with antialiasing. An image of a known shape of that size keeps its pixels.
+    Resizing is bilinear with antialiasing. An image that is known to have that size keeps its
+    pixels.
 
     Args:
-        image: any real dtype, [H, W, C] with H, W ≥ 1.
-        frame: the size and the fit.
+        image: Any real dtype, [H, W, C] with H, W ≥ 1.
+        frame: The size and the fit.
 
     Returns:
-        float32 [frame.height, frame.width, C] on the scale of the input.
+        float32 [frame.height, frame.width, C], on the scale of the input.
     """
     if tuple(image.shape[:2]) == (frame.height, frame.width):
         return tf.cast(image, tf.float32)
@@ -27,31 +28,31 @@ def fit_image(image: tf.Tensor, frame: ImageFrame) -> tf.Tensor:
     part = image[top : top + window[0], left : left + window[1]]
     pixels = tf.image.resize(part, tf.cast(tf.stack(resized), tf.int32), antialias=True)
     if frame.fit == "pad":
-        # Not black, nor a mean: a border that begins with an edge is what an encoder would see.
+        # Not black, nor a mean: an encoder would see a border that starts with an edge.
         pixels = tf.gather(pixels, _repeated_edges(resized[0], frame.height), axis=0)
         pixels = tf.gather(pixels, _repeated_edges(resized[1], frame.width), axis=1)
     return tf.ensure_shape(pixels, [frame.height, frame.width, image.shape[-1]])
 
 
 def _repeated_edges(inner, outer):
-    """Of each of `outer` lines the line of the `inner` ones in the middle that it repeats."""
+    """For each of `outer` lines, the line of the `inner` ones in the middle that it repeats."""
     first = (outer - inner) // 2
     return tf.clip_by_value(tf.range(outer, dtype=tf.int64) - first, 0, inner - 1)
 
 
 def to_uint8(image: tf.Tensor) -> tf.Tensor:
-    """Float in [0, 255] -> uint8, rounded."""
+    """Rounds floats in [0, 255] to uint8."""
     return tf.cast(tf.clip_by_value(tf.round(image), 0.0, 255.0), tf.uint8)
 
 
 def to_luma(pixels: tf.Tensor) -> tf.Tensor:
-    """RGB bytes to grey ones, as Pillow converts them: the luma of Rec. 601.
+    """RGB bytes to grey bytes, converted as by Pillow: the luma of Rec. 601.
 
     Args:
         pixels: uint8 [..., 3].
 
     Returns:
-        uint8 [..., 1]; of three equal channels one.
+        uint8 [..., 1]; the value of one channel if all three are equal.
     """
     weighted = tf.cast(pixels, tf.int32) * [19595, 38470, 7471]  # of 2^16
     return tf.cast((tf.reduce_sum(weighted, axis=-1, keepdims=True) + 2**15) // 2**16, tf.uint8)
@@ -63,14 +64,14 @@ def with_channels(images: tf.Tensor, channels: int) -> tf.Tensor:
     One channel is repeated three times; three become the luma of Rec. 601.
 
     Args:
-        images: float32 [..., 1 or 3]; or [..., channels], which are returned as they are.
+        images: float32 [..., 1 or 3]; or [..., channels], which are returned unchanged.
         channels: 1 or 3.
 
     Returns:
         float32 [..., channels].
 
     Raises:
-        ValueError: there is no such conversion.
+        ValueError: There is no such conversion.
     """
     if images.shape[-1] == channels:
         return images
@@ -82,7 +83,7 @@ def with_channels(images: tf.Tensor, channels: int) -> tf.Tensor:
 
 
 def to_unit(pixels: tf.Tensor) -> tf.Tensor:
-    """Images of a data set as float32 in [0, 1]: of bytes 255 becomes 1, others are so already."""
+    """A data set's images as float32 in [0, 1]: bytes are divided by 255, others are unchanged."""
     if tf.as_dtype(pixels.dtype).is_floating:
         return tf.cast(pixels, tf.float32)
     return tf.cast(pixels, tf.float32) / 255.0
@@ -93,7 +94,8 @@ def scale_to_unit(values: tf.Tensor, scaling: ChannelScaling | None) -> tf.Tenso
 
     Args:
         values: float32 [..., C].
-        scaling: of arrays, computed as by `ChannelScaling.to_unit`; None: they are so already.
+        scaling: Scaling of arrays, computed as by `ChannelScaling.to_unit`; None: they are in [0,
+            1].
 
     Returns:
         float32 [..., C].
@@ -104,9 +106,10 @@ def scale_to_unit(values: tf.Tensor, scaling: ChannelScaling | None) -> tf.Tenso
 
 
 def to_shown(images: np.ndarray) -> np.ndarray:
-    """Images of a data set as they are shown: bytes, grey or RGB.
+    """Images of a data set in the form that is shown: bytes, grey or RGB.
 
-    Of more than three channels the first three are shown as red, green and blue; of two the first.
+    If there are more than three channels, the first three are shown as red, green and blue; if
+    there are two, the first.
 
     Args:
         images: [..., C], uint8, or float32 in [0, 1].
@@ -123,7 +126,7 @@ def encoder_input(images: tf.Tensor, channels: int) -> tf.Tensor:
 
     Args:
         images: float32 [..., C].
-        channels: as for `with_channels`.
+        channels: As for `with_channels`.
 
     Returns:
         float32 [..., channels].

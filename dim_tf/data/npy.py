@@ -20,12 +20,12 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
     """The bytes of a regular file.
 
     Args:
-        path: of the file.
-        max_bytes: how many it may have.
+        path: Path of the file.
+        max_bytes: Largest size of the file.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: it is larger, or not a regular file.
+        OSError: It cannot be read.
+        ValueError: It is larger, or not a regular file.
     """
     with open_for_reading(path) as file:
         content = file.read(max_bytes + 1)
@@ -40,7 +40,7 @@ def read_header(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype]:
     The format: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
 
     Raises:
-        ValueError: it is not such a file, or it holds Python objects.
+        ValueError: It is not such a file, or it contains Python objects.
     """
     try:
         if np.lib.format.read_magic(file) != (1, 0):
@@ -59,13 +59,13 @@ def read_array(content: bytes) -> np.ndarray:
     """The array of a .npy file of version 1.0.
 
     Args:
-        content: of the file.
+        content: Content of the file.
 
     Returns:
         The array, read-only.
 
     Raises:
-        ValueError: it is not such a file, or has more or fewer values than its header says.
+        ValueError: It is not such a file, or has more or fewer values than its header says.
     """
     file = io.BytesIO(content)
     shape, dtype = read_header(file)

@@ -19,10 +19,10 @@ CROP_FRACTION = 8  # a random crop moves by up to 1/8 of each side, padded by re
 
 
 def steps_per_epoch(examples: int, batch_size: int) -> int:
-    """Full batches in an epoch.
+    """The number of full batches in an epoch.
 
     Raises:
-        InputError: the batch is larger than the data.
+        InputError: The batch is larger than the data.
     """
     if batch_size > examples:
         raise InputError(
@@ -44,21 +44,21 @@ def training_batches(
 ) -> tf.data.Dataset:
     """Endless batches from global step `start_step` on.
 
-    Each epoch is another permutation of the images; an incomplete last batch is left out.
+    Each epoch is another permutation of the images; an incomplete last batch is dropped.
 
     Args:
-        split: the images, [N, H, W, C]; an array is kept in TensorFlow's memory, others are
-            read while training.
+        split: The images, [N, H, W, C]; an array is kept in TensorFlow's memory, others are read
+            during training.
         batch_size: B.
-        channels: of the encoder's input.
-        seed: of the permutations and the augmentation.
-        start_step: the number of the first batch.
-        augmentation: one of `registry.AUGMENTATIONS`.
-        with_labels: whether to give the images' labels, which they then must have.
-        with_indices: whether to give the images' indices in `split`.
+        channels: Channels of the encoder's input.
+        seed: Seed of the permutations and the augmentation.
+        start_step: The number of the first batch.
+        augmentation: One of `registry.AUGMENTATIONS`.
+        with_labels: Whether to return the images' labels, which they then must have.
+        with_indices: Whether to return the images' indices in `split`.
 
     Returns:
-        A data set of float32 [B, H, W, channels] in [-1, 1]; with labels or indices: of `Batch`.
+        A data set of float32 [B, H, W, channels] in [-1, 1]; with labels or indices, of `Batch`.
     """
     per_epoch = steps_per_epoch(len(split), batch_size)
     # Uncropped images are cropped at random; others are shifted, and padded by reflection.
@@ -106,20 +106,20 @@ def training_batches(
         batches = _read_images(indexed, images, max(PREFETCH_IMAGES // batch_size, 1))
         dataset = batches.map(make_batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     options = tf.data.Options()
-    # Replicas get slices of one batch, on all workers: each worker makes it and takes its part.
+    # Replicas get slices of one batch, on all workers: each worker builds it and takes its part.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    # Its thread sleeps for up to a minute, and an iterator waits for it where a run ends.
+    # Its thread sleeps for up to a minute, and an iterator waits for it when a run ends.
     options.autotune.enabled = False
     return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
 def _read_images(indexed: tf.data.Dataset, images: Images, steps: int) -> tf.data.Dataset:
-    """Adds the images, [B, H, W, C], to each step's number and indices, int64 [B].
+    """Adds the images, [B, H, W, C], to the number and indices, int64 [B], of each step.
 
     Args:
-        indexed: data set of (step, indices).
-        images: of a source that is not in memory.
-        steps: how many to read at a time, since each call enters Python.
+        indexed: Data set of (step, indices).
+        images: Images of a source that is not in memory.
+        steps: Number of steps to read at a time, because each call enters Python.
     """
 
     def read(step, indices):
@@ -134,17 +134,17 @@ def _read_images(indexed: tf.data.Dataset, images: Images, steps: int) -> tf.dat
 def apply_augmentation(
     batch: tf.Tensor, augmentation: str, seed: tf.Tensor, shifts: bool = True
 ) -> tf.Tensor:
-    """Random shifts of a batch [B, H, W, C], of its dtype, and what its images allow beside.
+    """Random shifts of a batch [B, H, W, C], of any dtype, and other changes that suit its images.
 
-    Natural images are mirrored left to right; aerial and microscopic ones are also mirrored top to
-    bottom, and transposed where they are square, which gives all turns by multiples of 90 degrees.
-    Documents are shifted only. A shifted image is padded by reflection.
+    Natural images are mirrored left to right. Aerial and microscopic images are also mirrored top
+    to bottom and, if they are square, transposed, which gives all turns by multiples of 90 degrees.
+    Documents are only shifted. A shifted image is padded by reflection.
 
     Args:
-        batch: the images.
-        augmentation: one of `registry.AUGMENTATIONS`.
-        seed: int [2], decides the shifts and flips.
-        shifts: whether to shift.
+        batch: The images.
+        augmentation: One of `registry.AUGMENTATIONS`.
+        seed: int [2], determines the shifts and flips.
+        shifts: Whether to shift the images.
     """
     if augmentation == "none":
         return batch
@@ -170,7 +170,7 @@ def apply_augmentation(
 
 
 def _half(n, seed, purpose):
-    """Bool [n, 1], true with probability 1/2."""
+    """Whether, with probability 1/2: bool [n, 1]."""
     return tf.random.stateless_uniform([n, 1], seed + [purpose, 0]) < 0.5
 
 
@@ -180,7 +180,7 @@ def _shift(lines, seed, purpose):
     Args:
         lines: int [B, S].
         seed: int [2].
-        purpose: separates the random numbers of rows and columns.
+        purpose: Separates the random numbers of rows and columns.
     """
     n, size = tf.shape(lines)[0], lines.shape[1]
     margin = size // CROP_FRACTION

@@ -1,6 +1,6 @@
 """Which values of 16-bit images become black and white.
 
-Cameras and microscopes store 8, 10 or 12 bits in files of 16: the upper 8 bits of such images are
+Cameras and microscopes store 8, 10 or 12 bits in 16-bit files: the upper 8 bits of such images are
 almost all 0.
 """
 
@@ -19,11 +19,11 @@ AUTO, DTYPE = "auto", "dtype"
 
 @dataclass(frozen=True)
 class PixelRange:
-    """The values of a 16-bit image that become 0 and 255; images of 8 bits are never changed.
+    """The values of a 16-bit image that become 0 and 255; 8-bit images are never changed.
 
     Attributes:
-        low: the largest value that becomes 0.
-        high: the smallest value that becomes 255; by default the largest of 16 bits.
+        low: The largest value that becomes 0.
+        high: The smallest value that becomes 255; by default the largest of 16 bits.
     """
 
     low: int = 0
@@ -36,7 +36,7 @@ class PixelRange:
             )
 
     def to_uint8(self, pixels: "np.ndarray") -> "np.ndarray":
-        """Maps pixels of 16 bits to 8, linearly from `low` to `high`, rounded down.
+        """Maps 16-bit pixels to 8 bits, linearly from `low` to `high`, rounded down.
 
         >>> import numpy as np
         >>> PixelRange(0, 1023).to_uint8(np.array([0, 4, 5, 512, 1023, 4095], np.uint16))
@@ -58,13 +58,13 @@ ALL_16_BITS = PixelRange()
 
 
 def parse(text: str) -> PixelRange | None:
-    """Parses the flag --pixel_range; None: "auto", which the images determine.
+    """Parses the flag --pixel_range; None for "auto", which the images determine.
 
     Args:
         text: "auto", "dtype" (all 16 bits) or "LOW,HIGH".
 
     Raises:
-        InputError: it is none of these.
+        InputError: It is none of these.
     """
     if text == AUTO:
         return None

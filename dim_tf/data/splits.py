@@ -14,7 +14,7 @@ _FINGERPRINT_IMAGES = 32  # of each split
 
 
 class Images(Protocol):
-    """Images that are indexed as an array is; not all of them need to be in memory."""
+    """Images that are indexed like an array; not all of them need to be in memory."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -22,10 +22,10 @@ class Images(Protocol):
 
     @property
     def dtype(self) -> np.dtype:
-        """Of the images: uint8, or float32 where they are in [0, 1]."""
+        """The type of the images: uint8, or float32 if they are in [0, 1]."""
 
     def __len__(self) -> int:
-        """N."""
+        """N, the number of images."""
 
     def __getitem__(self, indices: slice | np.ndarray) -> np.ndarray:
         """[len(indices), H, W, C], in memory."""
@@ -33,15 +33,15 @@ class Images(Protocol):
 
 @dataclass(frozen=True)
 class Split:
-    """Images, and their labels where they have some.
+    """Images, and their labels if they have any.
 
     Attributes:
         images: uint8 [N, H, W, C], C = 1 or 3; or float32 in [0, 1] with any C.
         labels: int64 [N], class numbers; or int64 [N, A], attributes 0 or 1; None: no labels.
-        uncropped: the same images before their centers were cropped, uint8 [N, H', W', C] with
-            H' ≥ H, W' ≥ W; random crops are windows of them (`crops.random_crops`); None: `images`
-            are whole, and random crops are padded by reflection.
-        groups: int64 [N], which images a further split keeps together; None: none.
+        uncropped: The same images before their centers were cropped, uint8 [N, H', W', C] with H' ≥
+            H, W' ≥ W; random crops are windows of them (`crops.random_crops`). None: `images` are
+            whole, and random crops are padded by reflection.
+        groups: int64 [N], which images a further split keeps together; None: no groups.
     """
 
     images: Images
@@ -54,27 +54,27 @@ class Split:
 
 
 class DataReport(Protocol):
-    """What the run folder keeps of a source's files, once the settings have been checked."""
+    """What the run folder records about a source's files, once the settings have been checked."""
 
     def check(self, folder: Path) -> None:
         """Compares the images with those of the run in a folder, if it holds one; writes nothing.
 
         Raises:
-            InputError: they differ.
+            InputError: They differ.
         """
 
     def record_training_images(self, folder: Path) -> None:
         """Adds the training images to those that the run in a folder has trained on.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: It cannot be written.
         """
 
     def write(self, folder: Path) -> None:
         """Writes the report's files into a folder, each whole or not at all.
 
         Raises:
-            OSError: they cannot be written.
+            OSError: They cannot be written.
         """
 
 
@@ -83,18 +83,19 @@ class Splits:
     """A data set.
 
     Attributes:
-        name: of the data set.
-        train: what the encoder is trained on.
-        test: what it is evaluated on.
-        label_names: of the classes or attributes; empty: no labels.
-        note: one sentence on the images' origin, split and size.
-        labelled: what the probes are trained on, where `train` has no labels; None: `train`.
-        report: of the files, for the run folder; None: there is nothing to report.
-        pixel_range: how images of 16 bits were decoded; an exported encoder decodes them alike.
-        input_channels: C of the images that an exported encoder takes; those of a data set by
-            name are RGB there, even if they are grey.
-        scaling: of images that are arrays of other values than shades; an exported encoder scales
-            them alike. None: they are pictures.
+        name: Name of the data set.
+        train: Images on which the encoder is trained.
+        test: Images on which it is evaluated.
+        label_names: Names of the classes or attributes; empty: no labels.
+        note: One sentence on the images' origin, split and size.
+        labelled: Images on which the probes are trained, if `train` has no labels; None: `train`.
+        report: Report on the files, for the run folder; None: there is nothing to report.
+        pixel_range: How 16-bit images were decoded; an exported encoder decodes them in the same
+            way.
+        input_channels: C of the images that an exported encoder takes; for a data set given by name
+            they are RGB there, even if its images are grey.
+        scaling: Scaling of images that are arrays of values other than shades; an exported encoder
+            scales them in the same way. None: they are pictures.
     """
 
     name: str
@@ -115,7 +116,7 @@ class Splits:
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits, a hash of some images: another data set of the same name has others."""
+        """16 hex digits, a hash of some images, which differs for other data of the same name."""
         digest = hashlib.sha256()
         for split in (self.train, self.test, *([self.labelled] if self.labelled else [])):
             digest.update(str(split.images.shape).encode())

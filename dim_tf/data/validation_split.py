@@ -1,4 +1,4 @@
-"""A validation split: training images that take the place of the test images."""
+"""A validation split: training images that replace the test images."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class ImageSubset:
     """Some of the images of a source that is not in memory.
 
     Attributes:
-        images: all of them.
+        images: All of the images.
         indices: int64 [N].
     """
 
@@ -42,16 +42,16 @@ def hold_out(splits: Splits, fraction: float) -> Splits:
     """Holds training images out; the data set's own test images are then not used at all.
 
     Args:
-        splits: the data set.
-        fraction: of the training images, of those with labels where only some have them; 0: the
-            data set is returned as it is.
+        splits: The data set.
+        fraction: Fraction of the training images; of those with labels if only some have them. 0:
+            the data set is returned unchanged.
 
     Returns:
-        A data set whose test images are those held out, drawn at random by a fixed seed. Groups
-        (`Split.groups`) are held out whole, so that a few less may be.
+        A data set whose test images are those held out, drawn at random with a fixed seed. Groups
+        (`Split.groups`) are held out whole, so there may be slightly fewer images.
 
     Raises:
-        InputError: they are none, or all.
+        InputError: There would be none, or no others.
     """
     if not fraction:
         return splits
@@ -83,14 +83,14 @@ def hold_out(splits: Splits, fraction: float) -> Splits:
 
 
 def draw_groups(groups: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Which images are drawn, bool [N]: at most `count`, groups whole.
+    """Which images are drawn, bool [N]: at most `count`, with groups kept whole.
 
     Args:
         groups: int [N], the group of each image.
-        count: of images.
-        seed: of the draw.
+        count: Number of images.
+        seed: Seed of the draw.
     """
-    # Numbered as they come: where each image is a group, images are drawn.
+    # Numbered in order of appearance: if each image is a group, images are drawn.
     _, first, numbers = np.unique(groups, return_index=True, return_inverse=True)
     numbers = np.argsort(np.argsort(first))[numbers]
     sizes = np.bincount(numbers)

@@ -1,4 +1,4 @@
-"""Reads zip archives that anyone may have written: any damage is one error."""
+"""Reads zip archives that anyone may have written: any damage raises the same error."""
 
 import os
 import zipfile
@@ -9,25 +9,25 @@ from dim_tf.system.files import open_for_reading
 
 
 class DamagedZipError(ValueError):
-    """An archive or a member of it cannot be read."""
+    """An archive or one of its members cannot be read."""
 
 
 class ZipArchive:
     """The members of a zip archive.
 
-    Beside its own errors for damaged, encrypted or newer archives, `zipfile` passes on those of
-    zlib, lzma, struct and of the decoding of names. Here all of them are `DamagedZipError`.
+    Besides its own errors for damaged, encrypted or newer archives, `zipfile` passes on errors of
+    zlib, lzma, struct and the decoding of names. Here all of them are `DamagedZipError`.
     """
 
     def __init__(self, path: Path):
         """Opens an archive and reads its directory.
 
         Args:
-            path: of the archive.
+            path: Path of the archive.
 
         Raises:
-            OSError: the file cannot be opened, or is no regular file.
-            DamagedZipError: it is no zip archive, or a broken one.
+            OSError: The file cannot be opened, or is not a regular file.
+            DamagedZipError: It is not a zip archive, or is broken.
         """
         self._file = open_for_reading(path)
         try:
@@ -43,11 +43,11 @@ class ZipArchive:
         return [name for name in self._archive.namelist() if not name.endswith("/")]
 
     def read(self, name: str, max_bytes: int) -> bytes:
-        """A member's bytes, at most `max_bytes` + 1: the rest is not unpacked.
+        """The bytes of a member, at most `max_bytes` + 1: the rest is not unpacked.
 
         Raises:
-            KeyError: there is no such member.
-            DamagedZipError: it is broken, encrypted, or compressed by an unknown method.
+            KeyError: There is no such member.
+            DamagedZipError: It is broken, encrypted, or compressed by an unknown method.
         """
         member = self._archive.getinfo(name)
         try:
@@ -60,8 +60,8 @@ class ZipArchive:
         """The bytes of an uncompressed member, which is no larger than the archive.
 
         Raises:
-            KeyError: there is no such member.
-            DamagedZipError: it is broken, or compressed.
+            KeyError: There is no such member.
+            DamagedZipError: It is broken, or compressed.
         """
         member = self._archive.getinfo(name)
         size = os.fstat(self._file.fileno()).st_size

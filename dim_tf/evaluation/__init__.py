@@ -1,1 +1,1 @@
-"""Measures a representation and reports on it. Sees encoders, not their training."""
+"""Measures a representation and reports on it. Handles encoders, not their training."""

@@ -15,9 +15,9 @@ _ADVICE = "free some space there, or give a larger --memory"
 
 
 class ArrayStorage:
-    """Keeps arrays in memory while they fit into a limit together, and the others in files.
+    """Keeps arrays in memory while they fit into a limit together, and others in files.
 
-    A file has no name where the system allows that: it goes with its array, and with the process,
+    If the system allows it, a file has no name: it disappears with its array, and with the process,
     however that ends.
     """
 
@@ -25,19 +25,19 @@ class ArrayStorage:
         """Sets the limit.
 
         Args:
-            limit: Bytes of arrays in memory; None: all are in memory.
-            folder: For the files; created with the first one if it is missing.
+            limit: Bytes of arrays in memory; None: all arrays are in memory.
+            folder: Folder for the files; created with the first file if it is missing.
         """
         self._limit = limit
         self._folder = folder
         self._in_memory = 0
 
     def new(self, shape: Sequence[int], dtype: DTypeLike) -> "ArrayWriter":
-        """An array to be written, in memory if it fits there beside those that are alive.
+        """A new array to be written; in memory if it fits there beside those that still exist.
 
         Args:
-            shape: Of the array.
-            dtype: Of its numbers.
+            shape: Shape of the array.
+            dtype: Type of its numbers.
 
         Raises:
             RunError: There is no space for a file.
@@ -70,7 +70,7 @@ class ArrayWriter(Protocol):
         """
 
     def finish(self) -> np.ndarray:
-        """The array, after its last row was written; one in a file cannot be changed."""
+        """The array, after its last row was written; an array in a file cannot be changed."""
 
 
 class _MemoryWriter:
@@ -87,7 +87,7 @@ class _MemoryWriter:
 
 
 class _FileWriter:
-    """Writes a file, and not through its map: so a full disk is an error of a write."""
+    """Writes to a file and not through a memory map, so that a full disk is an error of a write."""
 
     def __init__(self, shape, dtype, folder):
         self._shape, self._dtype, self._folder = tuple(shape), np.dtype(dtype), folder

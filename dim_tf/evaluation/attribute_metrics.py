@@ -1,4 +1,4 @@
-"""Metrics of predicted attributes: several yes/no labels an image, as CelebA's 40."""
+"""Metrics of predicted attributes: several yes/no labels per image, such as CelebA's 40."""
 
 from collections.abc import Callable, Sequence
 
@@ -23,12 +23,12 @@ def by_attribute(
     """The metrics of each attribute.
 
     Args:
-        scores: float [N, A], the predicted probabilities.
+        scores: float [N, A], predicted probabilities.
         labels: int [N, A], 0 or 1.
-        names: of the A attributes.
+        names: Names of the A attributes.
 
     Returns:
-        By name, a dict of "auc" (area under the ROC curve; NaN where all labels are equal),
+        For each name a dict: "auc" (area under the ROC curve; NaN if all labels are equal),
         "balanced_accuracy" and "accuracy" at probability ½, and "majority", the accuracy of always
         predicting the more frequent value.
     """
@@ -57,7 +57,7 @@ def means(table: dict[str, dict[str, float]]) -> dict[str, float]:
     """The mean of each metric over the attributes that have a value.
 
     Args:
-        table: of `by_attribute`.
+        table: Result of `by_attribute`.
     """
     return {
         name: float(np.nanmean([values[name] for values in table.values()])) for name in METRICS
@@ -67,10 +67,10 @@ def means(table: dict[str, dict[str, float]]) -> dict[str, float]:
 def statistics(
     predictions: Sequence[np.ndarray], labels: np.ndarray
 ) -> dict[str, bootstrap.Statistic]:
-    """The means over attributes and trainings, of resampled images, by metric.
+    """The means over attributes and trainings, on resampled images, by metric.
 
     Args:
-        predictions: for each training float [N, A], the predicted probabilities.
+        predictions: For each training float [N, A], predicted probabilities.
         labels: int [N, A], 0 or 1.
     """
     varied = [i for i, label in enumerate(labels.T) if 0 < label.sum() < len(label)]
@@ -94,12 +94,12 @@ def statistics(
 
 
 def _mean_of(statistic):
-    """The mean over a statistic's attributes, of those that have a value in a resample."""
+    """The mean of a statistic over those attributes that have a value in a resample."""
 
     def mean(counts):
         values = statistic(counts)
         has_value = ~np.isnan(values)
-        with np.errstate(invalid="ignore"):  # NaN where only one label was drawn, of each
+        with np.errstate(invalid="ignore"):  # NaN if only one label was drawn for every attribute
             return np.nansum(values, axis=0) / has_value.sum(axis=0)
 
     return mean
@@ -111,7 +111,7 @@ def _accuracy(scores, labels, counts):
 
 def _balanced_accuracy(scores, labels, counts):
     predicted = scores > 0.5
-    with np.errstate(invalid="ignore"):  # NaN where only one label was drawn
+    with np.errstate(invalid="ignore"):  # NaN if only one label was drawn
         sensitivity = (counts @ (predicted & (labels == 1))) / (counts @ (labels == 1))
         specificity = (counts @ (~predicted & (labels == 0))) / (counts @ (labels == 0))
     return (sensitivity + specificity) / 2

@@ -17,12 +17,12 @@ Statistic = Callable[[np.ndarray], np.ndarray]
 
 
 def interval(num_images: int, statistic: Statistic, resamples: int = RESAMPLES) -> Interval:
-    """The interval in which 95 % of a statistic's resampled values lie.
+    """The interval that contains 95 % of a statistic's resampled values.
 
     Args:
         num_images: N.
-        statistic: what is resampled.
-        resamples: a multiple of `CHUNK_SIZE`; the same ones at each call.
+        statistic: The statistic that is resampled.
+        resamples: Number of resamples, a multiple of `CHUNK_SIZE`; they are the same at each call.
     """
     values = np.concatenate([statistic(counts) for counts in _resamples(num_images, resamples)])
     low, high = np.nanpercentile(values, [2.5, 97.5])
@@ -30,29 +30,29 @@ def interval(num_images: int, statistic: Statistic, resamples: int = RESAMPLES) 
 
 
 def mean_interval(values: np.ndarray) -> Interval:
-    """The interval of the mean of one number an image [N]."""
+    """The interval of the mean of one number per image [N]."""
     return interval(len(values), mean_of(values))
 
 
 def mean_of(values: np.ndarray) -> Statistic:
-    """The mean of one number an image [N], as a statistic."""
+    """The mean of one number per image [N], as a statistic."""
     return lambda counts: counts @ values / len(values)
 
 
 def aucs_of(scores: np.ndarray, labels: np.ndarray) -> Statistic:
-    """The areas under the ROC curves of several attributes, as a statistic of several values.
+    """The areas under the ROC curves of several attributes, as a statistic with several values.
 
-    The scores are sorted once, for all resamples. With c the cumulative counts of the images of
-    the other label, ascending in their scores, an image of count w wins w (c(<) + c(<=)) / 2 pairs:
-    those of a lower score, and half of those of an equal one. All of these are integers, so that
-    the values are exactly those of the definition.
+    The scores are sorted once for all resamples. Let c be the cumulative counts of the images with
+    the other label, in ascending order of their scores. An image of count w then wins w (c(<) +
+    c(<=)) / 2 pairs: those with a lower score, and half of those with an equal one. All of these
+    are integers, so the values are exactly those of the definition.
 
     Args:
         scores: float [N, A].
         labels: int [N, A], 0 or 1.
 
     Returns:
-        float32 [R, N] -> float64 [A, R]; NaN where only one label was drawn.
+        float32 [R, N] -> float64 [A, R]; NaN if only one label was drawn.
     """
     attributes = [
         _sort_for_auc(score, label == 1) for score, label in zip(scores.T, labels.T, strict=True)
@@ -71,9 +71,9 @@ def _sort_for_auc(scores, is_positive):
     """The images of both labels, and how many of the second each of the first is above.
 
     Returns:
-        The images of the rarer label, to be higher (negative ones by their negated scores); the
-        others, ascending in their scores; and of each of the first how many of the second have a
-        lower score, and how many a lower or an equal one.
+        The images of the rarer label, to be ranked higher (negative ones by their negated scores);
+        the other images, in ascending order of their scores; and for each of the first, how many of
+        the second have a lower score, and how many a lower or equal one.
     """
     if 2 * np.count_nonzero(is_positive) > len(scores):
         scores, is_positive = -scores, ~is_positive

@@ -12,14 +12,14 @@ from dim_tf.registry import REFERENCE_TITLES
 
 
 def render(evaluation: dict[str, Any]) -> str:
-    """The verdict, the table and notes on it, Markdown.
+    """The verdict, the table and notes on it, as Markdown.
 
     Args:
-        evaluation: the content of evaluation.json.
+        evaluation: The content of evaluation.json.
 
     Returns:
-        The verdict's sentences where there is one; a row for each metric and endpoint, with its
-        interval and the same metric of each reference; empty where nothing was measured.
+        The sentences of the verdict, if there is one; and a row for each metric and endpoint, with
+        its interval and the same metric of each reference. Empty if nothing was measured.
     """
     if not evaluation:
         return ""
@@ -50,7 +50,7 @@ def render(evaluation: dict[str, Any]) -> str:
 
 
 def _verdict(evaluation):
-    """Its sentences, the first in bold; none where there is no verdict."""
+    """The verdict's sentences, the first in bold; none if there is no verdict."""
     verdict = evaluation.get("verdict")
     if not verdict:
         return []
@@ -76,7 +76,7 @@ def _notes(evaluation, references):
 
 
 def _reference_value(by_endpoint, endpoint):
-    """Raw pixels are one endpoint, which is shown beside each of the encoder's."""
+    """The value of a reference. Raw pixels are one endpoint, shown beside each of the encoder's."""
     return by_endpoint.get(endpoint, by_endpoint.get("pixels"))
 
 

@@ -12,14 +12,14 @@ from keras_models.optimizers import adam
 def fit_classifier(
     model: keras.Model, inputs: np.ndarray, labels: np.ndarray, epochs: int, learning_rate: float
 ) -> None:
-    """Trains a classifier by the authors' recipe, see `probe_training.ProbeTraining`.
+    """Trains a classifier by the authors' recipe; see `probe_training.ProbeTraining`.
 
     Args:
         model: inputs -> logits [N, classes].
         inputs: [N, ...].
         labels: int [N], classes; or int [N, A], attributes 0 or 1.
-        epochs: of training.
-        learning_rate: before the drop.
+        epochs: Epochs of training.
+        learning_rate: Learning rate before the drop.
     """
     loss = (
         keras.losses.BinaryCrossentropy(from_logits=True)
@@ -43,10 +43,10 @@ def fit_classifier(
 
 
 def standardising_layer(features: np.ndarray) -> keras.layers.Normalization:
-    """A built layer that standardises features as the linear probe does.
+    """A built layer that standardises features like the linear probe.
 
     Args:
-        features: float32 [N, F], the training images'.
+        features: float32 [N, F], those of the training images.
     """
     mean, variance = moments(features)
     layer = keras.layers.Normalization(mean=mean, variance=variance)
@@ -55,7 +55,7 @@ def standardising_layer(features: np.ndarray) -> keras.layers.Normalization:
 
 
 def mlp_hidden_layers() -> list[keras.layers.Layer]:
-    """New layers: the MLP's hidden layer (Hjelm et al. 2019, section 4.1)."""
+    """New layers that form the MLP's hidden layer (Hjelm et al. 2019, section 4.1)."""
     return [
         layers.Dense(MLP_UNITS),
         layers.batch_norm(synchronized=False, name="norm"),

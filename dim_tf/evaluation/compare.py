@@ -43,9 +43,9 @@ class Run:
         folder: Its run folder.
         experiment: Its settings.
         results: Its metrics.
-        training_metrics: The lines of metrics.jsonl; empty where it was not trained.
+        training_metrics: The lines of metrics.jsonl; empty if it was not trained.
         letter: Its short name on the page.
-        color: Its colour on the page, of the style sheet.
+        color: Its colour on the page, from the style sheet.
     """
 
     folder: Path
@@ -68,13 +68,13 @@ def run_folders(names: str) -> list[Path]:
     """The run folders of --runs.
 
     Args:
-        names: With commas between: names of folders under runs/, or paths.
+        names: Names of folders under runs/, or paths, separated by commas.
 
     Raises:
-        InputError: Fewer than two, one twice, or one that does not exist.
+        InputError: There are fewer than two, one is given twice, or one does not exist.
     """
     folders = []
-    # A shell leaves the ~ of --runs=~/a,~/b to us.
+    # In --runs=~/a,~/b a shell leaves the ~ to us.
     for name in (os.path.expanduser(name.strip()) for name in names.split(",")):
         path = next((p for p in (RUNS / name, Path(name)) if name and p.is_dir()), None)
         if path is None:
@@ -91,11 +91,11 @@ def run_folders(names: str) -> list[Path]:
 
 
 def page_path(folders: Sequence[Path], run_dir: str) -> Path:
-    """The page's path: RUN_DIR/report.html, else runs/compare-NAMES/report.html.
+    """The path of the page: RUN_DIR/report.html, or else runs/compare-NAMES/report.html.
 
     Args:
         folders: The run folders.
-        run_dir: --run_dir; empty where it was not given.
+        run_dir: --run_dir; empty if it was not given.
 
     Raises:
         InputError: The names are too long for one folder, or `run_dir` holds a run.
@@ -116,12 +116,12 @@ def write_comparison(path: Path, folders: Sequence[Path]) -> None:
     """Writes the page.
 
     Args:
-        path: Of the page; its folder is created.
+        path: Path of the page; its folder is created.
         folders: The run folders.
 
     Raises:
-        InputError: A run was not evaluated, or by an older version; or the page's folder cannot be
-            created.
+        InputError: A run was not evaluated, or was evaluated by an older version; or the page's
+            folder cannot be created.
     """
     runs = _ranked([_read(folder) for folder in folders])
     make_folder(path.parent, "--run_dir")
@@ -171,19 +171,19 @@ def _read(folder: Path) -> Run:
 
 
 def _of_feature(run: Run, measure: str) -> Any:
-    """The value of the run's feature; None where it was not measured."""
+    """The value of the run's feature; None if it was not measured."""
     return run.results.values(measure).get(run.results.feature)
 
 
 def _common_headline(runs: Sequence[Run]) -> str | None:
-    """The first run's headline, if all runs have a value of it."""
+    """The headline of the first run, if all runs have a value for it."""
     name = runs[0].results.headline
     values = [_of_feature(run, name) for run in runs] if name else [None]
     return name if all(is_number(value) for value in values) else None
 
 
 def _ranked(runs: list[Run]) -> list[Run]:
-    """The runs with letters and colours; the best first where they share a headline."""
+    """The runs with letters and colours; the best first if they share a headline."""
     if measure := _common_headline(runs):
         runs = sorted(runs, key=lambda run: -_of_feature(run, measure))
     return [
@@ -211,7 +211,7 @@ def _summary(runs: Sequence[Run]) -> str:
 
 
 def _warning(runs: Sequence[Run]) -> str:
-    """Why the runs' values are not comparable; empty where they are."""
+    """Why the values of the runs are not comparable; empty if they are."""
     for name, values in _evaluation_data(runs).items():
         if len(different := dict.fromkeys(values)) > 1:
             return (
@@ -222,7 +222,7 @@ def _warning(runs: Sequence[Run]) -> str:
 
 
 def _evaluation_data(runs: Sequence[Run]) -> dict[str, list[str]]:
-    """What comparable runs have in common: each run's, where it is known."""
+    """What comparable runs must have in common: the value of each run, if known."""
     fractions = [float(run.experiment.get("validation_fraction", 0)) for run in runs]
     protocols = [run.results.evaluation.get("protocol", {}) for run in runs]
     return {
@@ -234,7 +234,7 @@ def _evaluation_data(runs: Sequence[Run]) -> dict[str, list[str]]:
 
 
 def _run_cards(runs: Sequence[Run], page_folder: Path) -> Markup:
-    """Each run's name, what it is, its summary, and a link to its report."""
+    """For each run its name, what it is, its summary, and a link to its report."""
     links = {}
     for run in runs:
         report = run.folder / "report.html"
@@ -340,7 +340,7 @@ def _without(settings: dict[str, Any], *names: str) -> dict[str, Any]:
 
 
 def _differences(runs: Sequence[Run], entries: Sequence[dict[str, Any]]) -> Markup:
-    """Entry by run, of the entries that differ between runs; empty without any."""
+    """Entry by run, for entries that differ between runs; empty if there are none."""
     missing = object()
     rows = []
     for name in dict.fromkeys(name for entry in entries for name in entry):

@@ -46,16 +46,16 @@ _FAILURES = (RunError, MemoryError, RuntimeError, ValueError, tf.errors.OpError)
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The outcome of all measures.
+    """The results of all measures.
 
     Attributes:
-        content: of evaluation.json.
-        figures: for the report.
-        projected: for TensorBoard's projector: the global feature of the first test images; None
-            where the measure projection was not asked for.
-        failed: why, by the name of each measure that could not be finished.
-        results: of all measures, with what they were computed from.
-        reference_results: likewise, by reference.
+        content: Content of evaluation.json.
+        figures: Figures for the report.
+        projected: For TensorBoard's projector, the global feature of the first test images; None if
+            the measure projection was not requested.
+        failed: The reason, by name of each measure that could not be finished.
+        results: Results of all measures, with what they were computed from.
+        reference_results: The same, by reference.
     """
 
     content: dict[str, Any]
@@ -68,18 +68,19 @@ class Evaluation:
 
 @dataclass
 class MeasureOutputs:
-    """What the measures of one representation gave.
+    """The outputs of the measures of one representation.
 
     Attributes:
-        results: of all measures.
-        figures: for the report.
+        results: Results of all measures.
+        figures: Figures for the report.
         metrics: `MetricInfo` as dicts, by metric.
-        protocol: how each metric was measured, or why it was not.
-        pooling: how endpoints were averaged over their locations, by endpoint.
-        cost: seconds, by measure.
-        failed: why, by measure.
-        projected: for TensorBoard's projector.
-        feature: what the encoder gives, as of `feature_choice.choose`; of references, empty.
+        protocol: How each metric was measured, or why it was not.
+        pooling: How endpoints were averaged over their locations, by endpoint.
+        cost: Seconds, by measure.
+        failed: The reason, by measure that failed.
+        projected: Features for TensorBoard's projector.
+        feature: The feature that the encoder returns, as from `feature_choice.choose`; empty for
+            references.
     """
 
     results: list[Result] = field(default_factory=list)
@@ -94,10 +95,10 @@ class MeasureOutputs:
 
 
 def spec(name: str) -> MeasureSpec:
-    """A measure of `MEASURES`, whose module is imported now.
+    """A measure of `MEASURES`; its module is imported now.
 
     Args:
-        name: of the measure, as in --measures.
+        name: Name of the measure, as in --measures.
     """
     return pkgutil.resolve_name(MEASURES[name])
 
@@ -110,17 +111,18 @@ def run_measures(
     encoders: TrainableEncoders | None = None,
     assign_clusters: AssignClusters | None = None,
 ) -> Evaluation:
-    """Measures a representation, and takes the quick measures of its references.
+    """Measures a representation, and runs the quick measures on its references.
 
-    A measure that fails has no values from then on; the others are taken nevertheless.
+    A measure that fails has no values from then on; the others still run.
 
     Args:
-        encode: images -> the representation that is measured; called once for those of `splits`.
-        references: likewise, by name; the features of one at a time are in memory.
-        splits: the data set.
-        experiment: which measures, and their settings.
-        encoders: for the measures that train the encoder; None leaves these out.
-        assign_clusters: of a model that assigns images to clusters.
+        encode: images -> the representation that is measured; called once for the images of
+            `splits`.
+        references: The same for references, by name; features of only one at a time are in memory.
+        splits: The data set.
+        experiment: Says which measures run, and has their settings.
+        encoders: For measures that train the encoder; None: these are left out.
+        assign_clusters: The assignment of a model that assigns images to clusters.
     """
     for name in ignored_settings(experiment):
         say(f"evaluate: --{name} has no effect with --probe=fast; give --probe=authors to use it")
@@ -183,7 +185,7 @@ def _protocol(
     pooling: dict[str, str],
     experiment: Experiment,
 ) -> dict[str, str]:
-    """How all was measured."""
+    """How everything was measured."""
     protocol = {
         "data": data.note,
         "images": (f"fingerprint {splits.fingerprint}, of some pixels of training and test images"),
@@ -261,7 +263,7 @@ def _run_on_reference(name, encode, data, experiment) -> MeasureOutputs:
     except (*_FAILURES, InputError) as error:
         if name in REFERENCE_TITLES:
             raise
-        # A model from elsewhere; the run's own values are not lost with it.
+        # A model from elsewhere; its failure must not lose the run's own values.
         say(f"{name:>14}  features failed: {reason(error)}")
         return MeasureOutputs(failed={"features": reason(error)})
     context = MeasureContext(representation, encode, experiment, 1, None)
@@ -272,7 +274,7 @@ def _run_on_reference(name, encode, data, experiment) -> MeasureOutputs:
         pooling = {
             f"{endpoint} of {name}": text for endpoint, text in representation.pooling.items()
         }
-    # The others have the endpoints of the encoder.
+    # The other references have the endpoints of the encoder.
     _say_pooling(pooling, experiment)
     outputs = _run(name, context, REFERENCE_MEASURES)
     outputs.pooling = pooling
@@ -285,12 +287,12 @@ def _say_pooling(pooling: dict[str, str], experiment: Experiment) -> None:
 
 
 def _run(owner: str, context: MeasureContext, names: Iterable[str]) -> MeasureOutputs:
-    """Runs those of the measures that were asked for.
+    """Runs those of the measures that were requested.
 
     Args:
-        owner: of the representation, for the printed lines.
-        context: what is measured.
-        names: of the measures.
+        owner: Whose representation it is, for the printed lines.
+        context: What is measured.
+        names: Names of the measures.
     """
     outputs = MeasureOutputs()
     asked_for = context.experiment.evaluation.measure_names
@@ -327,7 +329,7 @@ def _run(owner: str, context: MeasureContext, names: Iterable[str]) -> MeasureOu
 def _metrics(
     measure: Measure, results: Iterable[Result], is_complete: bool
 ) -> dict[str, dict[str, Any]]:
-    """The metrics of a measure as dicts; of one that failed, those that have results."""
+    """The metrics of a measure as dicts; for a failed one, only those that have results."""
     measured = {result.metric for result in results}
     return {
         name: dataclasses.asdict(info)

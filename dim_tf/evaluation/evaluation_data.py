@@ -1,4 +1,4 @@
-"""What is measured on: images, with labels where there are some."""
+"""The images that are measured, with labels if there are any."""
 
 import math
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ import numpy as np
 from dim_tf.data.splits import Split, Splits
 from dim_tf.evaluation.array_storage import ArrayStorage
 
-# Limits for images that are not in memory, whose measures would take long.
+# Limits for images that are not in memory, which would take long to measure.
 MAX_TRAIN_IMAGES = 50_000
 MAX_TEST_IMAGES = 10_000
 _BATCH_BYTES = 2**26  # of images that are read at once
@@ -20,10 +20,10 @@ class EvaluationSplit:
     """Images and their labels.
 
     Attributes:
-        images: [N, H, W, C], as of `splits.Split`.
-        labels: int64 [N], class numbers; or int64 [N, A], attributes 0 or 1, A = 0 where there are
-            no labels.
-        groups: int64 [N], as of `splits.Split`; None: none.
+        images: [N, H, W, C], as in `splits.Split`.
+        labels: int64 [N], class numbers; or int64 [N, A], attributes 0 or 1, with A = 0 if there
+            are no labels.
+        groups: int64 [N], as in `splits.Split`; None: no groups.
     """
 
     images: np.ndarray
@@ -36,14 +36,14 @@ class EvaluationSplit:
 
 @dataclass(frozen=True)
 class EvaluationData:
-    """The images that probes are trained on and those that are measured.
+    """The images on which probes are trained, and the images that are measured.
 
     Attributes:
-        train: what probes are trained on, and where neighbours are looked for.
-        test: what is measured.
-        label_names: of the classes, or of the attributes; empty without labels.
-        note: where the images come from, and how many of them these are.
-        storage: where images that are read, and features, are kept.
+        train: Images on which probes are trained, and among which neighbours are searched.
+        test: Images that are measured.
+        label_names: Names of the classes or attributes; empty without labels.
+        note: Where the images come from, and how many of them these are.
+        storage: Where features, and images that are read, are kept.
     """
 
     train: EvaluationSplit
@@ -59,7 +59,7 @@ class EvaluationData:
 
     @property
     def has_classes(self) -> bool:
-        """Whether an image has one class, rather than attributes or nothing."""
+        """Whether each image has one class, rather than attributes or no label."""
         return self.has_labels and self.test.labels.ndim == 1
 
     @property
@@ -76,15 +76,16 @@ class EvaluationData:
         max_test_images: int = MAX_TEST_IMAGES,
         storage: ArrayStorage | None = None,
     ) -> Self:
-        """Takes the training images, or the labelled ones where only those have labels.
+        """Takes the training images, or the labelled ones if only those have labels.
 
-        Images that are in memory are all taken; of others a random sample, always the same one.
+        Images in memory are all taken; of other images a random sample, always the same one.
 
         Args:
-            splits: the data set.
-            max_train_images: size of the sample of training images.
-            max_test_images: size of the sample of test images.
-            storage: for images that are not in memory, and for features; None: all in memory.
+            splits: The data set.
+            max_train_images: Size of the sample of training images.
+            max_test_images: Size of the sample of test images.
+            storage: For features, and for images that are not in memory; None: everything is in
+                memory.
         """
         storage = storage or ArrayStorage()
         train = splits.train if splits.labelled is None else splits.labelled

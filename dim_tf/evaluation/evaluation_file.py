@@ -13,7 +13,7 @@ from dim_tf.system.json_files import json_with_checksum
 
 FILE = "evaluation.json"
 PREVIOUS_FILE = "evaluation.previous.json"
-FEATURE = "feature"  # the entry on the feature that the encoder gives
+FEATURE = "feature"  # the entry on the feature that the encoder returns
 
 
 def nest(results: Iterable[Result]) -> dict[str, Any]:
@@ -29,32 +29,32 @@ def nest(results: Iterable[Result]) -> dict[str, Any]:
 
 
 def write(folder: Path, content: dict[str, Any]) -> None:
-    """Writes evaluation.json, whole or not at all; what is not finite becomes null.
+    """Writes evaluation.json, whole or not at all; numbers that are not finite become null.
 
     Args:
-        folder: of the run.
-        content: of the file.
+        folder: The run folder.
+        content: Content of the file.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: It cannot be written.
     """
     atomic_write_text(folder / FILE, json_with_checksum(_finite(content)))
 
 
 def keep_previous(folder: Path, content: dict[str, Any]) -> list[str]:
-    """Copies evaluation.json to evaluation.previous.json if metrics would be lost with it.
+    """Copies evaluation.json to evaluation.previous.json if metrics would otherwise be lost.
 
-    A copy that is there stays if it has metrics that evaluation.json lacks.
+    An existing copy stays if it has metrics that evaluation.json lacks.
 
     Args:
-        folder: of the run.
-        content: that is to be written.
+        folder: The run folder.
+        content: The content that is to be written.
 
     Returns:
         The metrics that `content` lacks.
 
     Raises:
-        OSError: the copy cannot be written.
+        OSError: The copy cannot be written.
     """
     present = _metrics_in(folder / FILE)
     lost = [name for name in present if name not in content["measures"]]
@@ -65,7 +65,7 @@ def keep_previous(folder: Path, content: dict[str, Any]) -> list[str]:
 
 
 def _metrics_in(path):
-    """The names of the metrics in a file; none if it is missing or damaged."""
+    """The names of the metrics in a file; empty if it is missing or damaged."""
     try:
         return list(json.loads(path.read_text(encoding="utf-8"))["measures"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):

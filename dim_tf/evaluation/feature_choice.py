@@ -1,16 +1,17 @@
-"""Chooses the feature that an encoder gives, on training images alone.
+"""Chooses the feature that an encoder returns, on training images alone.
 
-The test images take no part, so that the measures of the chosen feature stay those of unseen
-images. A sample of the labelled training images is classified twice, as the verdict does: each
-image by its nearest neighbours among the rest, and by logistic regression on other images. A
-feature's value is the mean of both accuracies: neighbours alone would favour small features, and
-a linear classifier needs many numbers. Images that the split keeps together (`Split.groups`, as the
-frames of one video) do not classify each other: a feature that finds the frame would be chosen.
+Test images are not used, so that measures of the chosen feature are still on unseen images. A
+sample of the labelled training images is classified twice, as for the verdict: each image by its
+nearest neighbours among the rest, and by logistic regression on other images. The value of a
+feature is the mean of both accuracies: neighbours alone would favour small features, and a linear
+classifier needs many numbers. Images that the split keeps together (`Split.groups`, such as the
+frames of one video) do not classify each other, because otherwise a feature that recognises the
+frame would be chosen.
 
 The rule is that of one standard error (Breiman et al. 1984, section 3.4.3,
 https://doi.org/10.1201/9781315139470): of all features within one standard error of the best, the
-smallest. The error is that of the difference from the best on the same images, a group being drawn
-as a whole (Liang & Zeger 1986, https://doi.org/10.1093/biomet/73.1.13).
+smallest is chosen. The error is that of the difference from the best on the same images, where a
+group is drawn as a whole (Liang & Zeger 1986, https://doi.org/10.1093/biomet/73.1.13).
 """
 
 from typing import Any
@@ -32,7 +33,7 @@ MAX_QUERIES = 2_000  # of the sample's images that are classified
 MAX_NUMBERS = 2**26  # of the largest feature of the sample: 268 MB
 MIN_QUERIES = 20  # with fewer, a standard error says nothing
 MAX_FITTED = 4_000  # images that logistic regression learns from
-FOLDS = 3  # of the classified images, where these are needed to learn from
+FOLDS = 3  # of the classified images, if these are needed to learn from
 SEED = 0
 BY_ACCURACY, BY_AUC = "knn_and_linear_probe", "knn_auc_and_linear_probe_auc"
 
@@ -40,19 +41,21 @@ BY_ACCURACY, BY_AUC = "knn_and_linear_probe", "knn_auc_and_linear_probe_auc"
 def choose(
     representation: Representation, requested: str = AUTO, max_features: int = MAX_FEATURES
 ) -> dict[str, Any]:
-    """The feature that an encoder gives.
+    """Chooses the feature that an encoder returns.
 
     Args:
-        representation: Of the encoder, with all its features; only the training images are used.
+        representation: The encoder's representation with all features; only training images are
+            used.
         requested: The name of a feature, or "auto".
-        max_features: Of the representation's encoding.
+        max_features: The same setting as for the encoding of the representation.
 
     Returns:
-        The entry "feature" of evaluation.json: "name"; "chosen", "auto" or "by --feature";
-        "reason", why; "metric", `BY_ACCURACY` or `BY_AUC`; and by feature "dimensions", and, where
-        there are labels enough, "validation", the values of the metric, "standard_error", that of
-        the value's difference from the best one's, and in "parts" the values of kNN and of the
-        linear probe. "images" counts the images classified; "max_features" is the argument.
+        The entry "feature" of evaluation.json: "name"; "chosen", which is "auto" or "by --feature";
+        "reason", why; "metric", `BY_ACCURACY` or `BY_AUC`; and by feature "dimensions". If there
+        are enough labels, also by feature: "validation", the values of the metric;
+        "standard_error", that of the value's difference from the best; and in "parts" the values of
+        kNN and of the linear probe. "images" counts the classified images; "max_features" is the
+        argument.
 
     Raises:
         InputError: The encoder does not have the requested feature.
@@ -78,15 +81,15 @@ def choose(
 
 
 def exported(requested: str, max_features: int, evaluation: dict[str, Any]) -> dict[str, Any]:
-    """The feature that an export gives.
+    """The feature that an export returns.
 
     Args:
         requested: The name of a feature, or "auto".
-        max_features: Of the settings; the evaluation's own precedes.
-        evaluation: The content of evaluation.json of the same training step; empty: none.
+        max_features: From the settings; that of the evaluation takes precedence.
+        evaluation: Content of evaluation.json for the same training step; empty: none.
 
     Returns:
-        The entry "feature" of evaluation.json, as of `choose`; without values where it has none.
+        The entry "feature" of evaluation.json, as from `choose`; without values if there are none.
     """
     default = {
         "name": FEATURES[0],
@@ -147,7 +150,7 @@ def _validated(representation: Representation, dimensions: dict[str, int]) -> di
 
 
 def _outcome(scores, labels) -> np.ndarray:
-    """A number an image whose mean is the accuracy, or of attributes the mean AUC."""
+    """One number per image, whose mean is the accuracy, or for attributes the mean AUC."""
     if labels.ndim == 1:
         return (scores.argmax(axis=1) == labels).astype(np.float64)
     return auc_by_image(scores, labels)
@@ -172,7 +175,7 @@ def _linear_scores(features, labels, queries, num_classes, groups) -> np.ndarray
 
 
 def _neighbour_scores(features, labels, queries, num_classes, groups) -> np.ndarray:
-    """The votes of each query's neighbours, which are of other groups."""
+    """The votes of each query's neighbours, which are in other groups."""
     k = min(K, len(features) - 1)
     similarity, neighbours = cosine_neighbours(
         features[queries], features, k, (groups[queries], groups)
@@ -183,12 +186,12 @@ def _neighbour_scores(features, labels, queries, num_classes, groups) -> np.ndar
 def _compared(
     outcomes: dict[str, np.ndarray], dimensions: dict[str, int], groups: np.ndarray
 ) -> dict[str, Any]:
-    """Applies the rule.
+    """Applies the rule of one standard error.
 
     Args:
-        outcomes: float64 [N] by feature, a number an image whose mean is the metric.
-        dimensions: Numbers of each feature.
-        groups: int [N], of the images.
+        outcomes: float64 [N] by feature, one number per image; their mean is the metric.
+        dimensions: Number of numbers in each feature.
+        groups: int [N], groups of the images.
     """
     values = {name: float(outcome.mean()) for name, outcome in outcomes.items()}
     best = max(values, key=lambda name: (values[name], -dimensions[name]))
@@ -213,20 +216,20 @@ def _compared(
 
 
 def _standard_error(values: np.ndarray, groups: np.ndarray) -> float:
-    """Of the mean of values that are drawn in whole groups; without any, the usual one."""
+    """Standard error of the mean of values drawn in whole groups; without groups the usual."""
     sums = np.bincount(groups, values - values.mean())
     count = len(np.unique(groups))
     return float(np.sqrt(np.sum(sums**2) * count / max(count - 1, 1)) / len(values))
 
 
 def auc_by_image(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """One number an image, whose mean is the mean AUC and whose spread gives its standard error.
+    """One number per image; their mean is the mean AUC, and their spread gives its standard error.
 
-    With V the fraction of the images of the other label that an image is ordered rightly against,
-    equal scores counting half, the AUC is the mean of V over the positive images, and over the
-    negative ones. An image's number is AUC + (V - AUC) / p, p the fraction of the images that have
-    its label: the mean is the AUC, and the variance of the mean that of DeLong et al. (1988,
-    https://doi.org/10.2307/2531595).
+    Let V be the fraction of images with the other label that an image is correctly ordered against,
+    where equal scores count half. The AUC is the mean of V over the positive images, and also over
+    the negative ones. An image's number is AUC + (V - AUC) / p, where p is the fraction of images
+    with its label. Their mean is the AUC, and the variance of the mean is that of DeLong et al.
+    (1988, https://doi.org/10.2307/2531595).
 
     Args:
         scores: float [N, A].

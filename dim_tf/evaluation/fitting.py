@@ -18,15 +18,15 @@ EMA_FRACTION = 0.1  # of the steps, that the moving averages of the weights look
 
 @dataclass(frozen=True)
 class MeasureTraining:
-    """Adam, whose rate falls to 0 along half a cosine; the weights end as their moving averages.
+    """Adam with a rate that falls to 0 along half a cosine; the weights end as moving averages.
 
-    These look back on about a tenth of the steps and are less noisy than the last weights.
+    The averages look back on about a tenth of the steps and are less noisy than the last weights.
 
     Attributes:
-        steps: of training.
-        batch_size: samples in a step.
-        learning_rate: at the first step.
-        seed: of the initial weights and of all random numbers.
+        steps: Training steps.
+        batch_size: Samples per step.
+        learning_rate: Learning rate at the first step.
+        seed: Seed of the initial weights and of all random numbers.
     """
 
     steps: int
@@ -53,12 +53,12 @@ def minimise(
     """Trains the variables.
 
     Args:
-        variables: the trained ones; they end as their moving averages.
-        loss: random numbers of a step -> the loss of a batch drawn with them, a scalar.
-        training: optimizer, steps and seed.
+        variables: The variables to train; they end as their moving averages.
+        loss: Random numbers of a step -> the loss, a scalar, of a batch drawn with them.
+        training: Optimizer, steps and seed.
 
     Raises:
-        RunError: the loss is not finite.
+        RunError: The loss is not finite.
     """
     momentum = max(1.0 - 1.0 / (EMA_FRACTION * training.steps), 0.0)
     learning_rate = keras.optimizers.schedules.CosineDecay(training.learning_rate, training.steps)

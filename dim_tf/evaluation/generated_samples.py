@@ -11,11 +11,11 @@ COUNT = 64
 
 
 def sample_grids(generated: tf.Tensor, splits: Splits) -> list[SampleGrid]:
-    """Grids of generated images and of as many test images, or training images without those.
+    """Grids of generated images and of as many test images, or training images if there are none.
 
     Args:
         generated: float32 [N, H, W, C] in [-1, 1].
-        splits: the data set that the generator was trained on.
+        splits: The data set on which the generator was trained.
     """
     pixels: np.ndarray = image_ops.to_uint8((generated + 1.0) * 127.5).numpy()
     has_test = len(splits.test) > 0

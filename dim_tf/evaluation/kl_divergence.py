@@ -12,10 +12,10 @@ MAX_NATS = -math.log(MIXTURE_WEIGHT)
 
 
 def describe_limits(num_samples: int) -> str:
-    """What bounds the estimate, for a measure's protocol.
+    """What bounds the estimate, for the protocol of a measure.
 
     Args:
-        num_samples: samples of the product that the bound is evaluated on.
+        num_samples: Samples of the product on which the bound is evaluated.
     """
     return (
         f"the product is mixed with {MIXTURE_WEIGHT:g} of the joint distribution, so that the "
@@ -27,14 +27,14 @@ def describe_limits(num_samples: int) -> str:
 def kl_bound(scores_p: tf.Tensor, scores_q: tf.Tensor) -> tf.Tensor:
     """The Donsker-Varadhan bound on KL(P ‖ (1 - ε) Q + ε P), to be maximised, with ε = 1e-5.
 
-    That divergence is at most log 1/ε, and less than KL(P ‖ Q): by at most E_P[log(1 + ε p/q)],
-    which is next to nothing for small values. The bound on KL(P ‖ Q) itself has no limit on samples
-    that can be told apart: a discriminator that does so adds nats for ever, of which no number of
-    samples below their exponential is evidence (McAllester & Stratos 2020).
+    That divergence is at most log 1/ε. It is smaller than KL(P ‖ Q) by at most E_P[log(1 + ε p/q)],
+    which is next to nothing for small values. The bound on KL(P ‖ Q) itself has no limit if the
+    samples can be told apart: a discriminator that does so keeps adding nats, for which no number
+    of samples below their exponential is evidence (McAllester & Stratos 2020).
 
     Args:
-        scores_p: float32 [N], a discriminator's of samples of P; N is static.
-        scores_q: float32 [K], of samples of Q; K is static.
+        scores_p: float32 [N], a discriminator's scores of samples of P; N is static.
+        scores_q: float32 [K], its scores of samples of Q; K is static.
 
     Returns:
         float32 scalar, nats.

@@ -1,11 +1,11 @@
-"""Measures of a representation that need no labels, to stand in for probes where there are none.
+"""Measures of a representation that need no labels, to replace probes if there are none.
 
-How well each one orders representations as the probes do, and which one the verdict uses, is in
-docs/LABEL_FREE.md, by benchmarks/label_free.py. RankMe (Garrido et al. 2023,
-https://arxiv.org/abs/2210.02885), up to the mean that is subtracted there, alignment and uniformity
-are those of `measures.geometry`.
+docs/LABEL_FREE.md, made by benchmarks/label_free.py, says how well each one orders representations
+as the probes do, and which one the verdict uses. RankMe (Garrido et al. 2023,
+https://arxiv.org/abs/2210.02885; here without the mean, which is subtracted), alignment and
+uniformity are in `measures.geometry`.
 
-Features are float32 [N, F] of N images. A function that returns [N] gives a value of each image,
+Features are float32 [N, F] of N images. A function that returns [N] returns one value per image,
 whose mean is the measure, so that two representations can be compared image by image.
 """
 
@@ -37,11 +37,11 @@ def spectrum_decay(features: np.ndarray) -> float:
     """The exponent α of the eigenvalues of the features' covariance, λ_j ∝ j^-α.
 
     α-ReQ (Agrawal et al. 2022, https://openreview.net/forum?id=ii9X4vtZGTZ) finds that good
-    representations have α near 1. Least squares of log λ_j on log j, for j from 5 to 50; the range
-    is ours.
+    representations have α near 1. α is fitted by least squares of log λ_j on log j, for j from 5 to
+    50; this range is ours.
 
     Returns:
-        α; infinite where fewer than two of these eigenvalues exceed rounding, as of a constant.
+        α; infinite if fewer than two of these eigenvalues exceed rounding, as for a constant.
     """
     centred = features - features.mean(axis=0, dtype=np.float64)
     gram = centred @ centred.T if len(centred) < centred.shape[1] else centred.T @ centred
@@ -57,14 +57,14 @@ def spectrum_decay(features: np.ndarray) -> float:
 
 
 def intrinsic_dimension(features: np.ndarray) -> float:
-    """The dimension of the manifold that features lie on, by two nearest neighbours.
+    """The dimension of the manifold on which features lie, by two nearest neighbours.
 
-    TwoNN (Facco et al. 2017, https://doi.org/10.1038/s41598-017-11873-y) in its form of maximum
-    likelihood: d = n / Σ log(r₂ / r₁), with the Euclidean distances r₁ < r₂ of each of n images to
-    its nearest two. Images that have an equal one are left out.
+    TwoNN (Facco et al. 2017, https://doi.org/10.1038/s41598-017-11873-y) in its maximum likelihood
+    form: d = n / Σ log(r₂ / r₁), with the Euclidean distances r₁ < r₂ of each of n images from its
+    two nearest. Images that equal another one are left out.
 
     Returns:
-        d; 0 where all are left out.
+        d; 0 if all images are left out.
     """
     x = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
     squares = np.square(x).sum(axis=1)
@@ -79,7 +79,7 @@ def intrinsic_dimension(features: np.ndarray) -> float:
 
 
 def retrieval_ranks(copies: np.ndarray, originals: np.ndarray) -> np.ndarray:
-    """The rank of each image among all by the cosine similarity with a perturbed copy of it.
+    """The rank of each image among all images by cosine similarity with its perturbed copy.
 
     The measure is the mean of 1 / rank, in (0, 1]: instance discrimination (Wu et al. 2018,
     https://arxiv.org/abs/1805.01978) as a test.
@@ -89,7 +89,7 @@ def retrieval_ranks(copies: np.ndarray, originals: np.ndarray) -> np.ndarray:
         originals: Features of the images.
 
     Returns:
-        int64 [N]: 1 where no other image is as similar to the copy as its original.
+        int64 [N]: 1 if no other image is as similar to the copy as its original.
     """
     similarities = _units(copies) @ _units(originals).T
     own = np.diagonal(similarities)[:, np.newaxis]
@@ -99,13 +99,13 @@ def retrieval_ranks(copies: np.ndarray, originals: np.ndarray) -> np.ndarray:
 def neighbour_agreement(view1: np.ndarray, view2: np.ndarray, k: int = NEIGHBOURS) -> np.ndarray:
     """The fraction of each image's k nearest others that two representations have in common.
 
-    By cosine similarity, within each of both. Ties are broken at random, so that a constant agrees
-    by chance only: k / (N - 1).
+    Neighbours are by cosine similarity, separately in each representation. Ties are broken at
+    random, so that a constant agrees only by chance: k / (N - 1).
 
     Args:
-        view1: Features of N images: of one perturbation, dimensions or training.
-        view2: Of the same images, of another one.
-        k: Neighbours; fewer than N.
+        view1: Features of N images: from one perturbation, set of dimensions or training.
+        view2: Features of the same images, from another one.
+        k: Number of neighbours; fewer than N.
 
     Returns:
         float64 [N] in [0, 1].
@@ -120,7 +120,7 @@ def neighbour_agreement(view1: np.ndarray, view2: np.ndarray, k: int = NEIGHBOUR
 def half_agreement(features: np.ndarray, k: int = NEIGHBOURS) -> np.ndarray:
     """`neighbour_agreement` between two random halves of the features' dimensions, [N].
 
-    Dimensions that are there twice raise it.
+    Duplicated dimensions raise it.
     """
     order = np.random.default_rng(0).permutation(features.shape[1])
     half = len(order) // 2
@@ -130,13 +130,14 @@ def half_agreement(features: np.ndarray, k: int = NEIGHBOURS) -> np.ndarray:
 def relative_alignment(view1: np.ndarray, view2: np.ndarray) -> float:
     """How much closer two views of an image are than views of two images.
 
-    1 - E|u - u⁺|² / E|u - u'|², of features of unit length: the alignment of Wang & Isola (2020,
-    https://arxiv.org/abs/2005.10242) over its value for views of different images. 1: the views of
-    an image are equal; 0: an image's views are as far apart as any, as of a constant.
+    It is 1 - E|u - u⁺|² / E|u - u'|², for features of unit length: the alignment of Wang & Isola
+    (2020, https://arxiv.org/abs/2005.10242) relative to its value for views of different images. 1
+    means that the views of an image are equal; 0 that an image's views are as far apart as any, as
+    for a constant.
     """
     one, other = _units(view1), _units(view2)
     n = len(one)
-    # |u - v|² = |u|² + |v|² - 2 uv, summed over all pairs less those of the same image.
+    # |u - v|² = |u|² + |v|² - 2 uv, summed over all pairs minus those of the same image.
     squares = n * (np.square(one).sum() + np.square(other).sum())
     sums = one.sum(axis=0, dtype=np.float64) @ other.sum(axis=0, dtype=np.float64)
     same = alignment(view1, view2)
@@ -145,18 +146,18 @@ def relative_alignment(view1: np.ndarray, view2: np.ndarray) -> float:
 
 
 def lidar(views: np.ndarray) -> float:
-    """The effective rank of the linear discriminant of images, views of an image being a class.
+    """The effective rank of the linear discriminant of images; the views of an image are a class.
 
     LiDAR (Thilak et al. 2024, https://arxiv.org/abs/2312.04000): exp of the entropy of the
-    eigenvalues, over their sum, of (Σ_within + δ)^-½ Σ_between (Σ_within + δ)^-½. Of more than 256
-    dimensions it sees the first 256 principal components of the images' means; δ is relative to
-    Σ_within.
+    eigenvalues, divided by their sum, of (Σ_within + δ)^-½ Σ_between (Σ_within + δ)^-½. If there
+    are more than 256 dimensions, it sees the first 256 principal components of the images' means; δ
+    is relative to Σ_within.
 
     Args:
         views: float32 [Q, N, F], features of Q views of N images.
 
     Returns:
-        In [1, F]; 1 of a constant.
+        A number in [1, F]; 1 for a constant.
     """
     means = views.mean(axis=0, dtype=np.float64)
     means -= means.mean(axis=0)
@@ -179,20 +180,20 @@ def lidar(views: np.ndarray) -> float:
 
 
 def pretext_neighbours(train: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """How well nearest neighbours tell which transformation an image went through.
+    """How well nearest neighbours identify the transformation that was applied to an image.
 
-    A probe whose labels are free: of rotations by right angles (Gidaris et al. 2018,
-    https://arxiv.org/abs/1803.07728), by which Reed et al. (2021,
-    https://arxiv.org/abs/2009.07724) choose augmentations, or of the place of a crop (Doersch et
-    al. 2015, https://arxiv.org/abs/1505.05192).
+    This is a probe whose labels are free: those of rotations by right angles (Gidaris et al. 2018,
+    https://arxiv.org/abs/1803.07728), by which Reed et al. (2021, https://arxiv.org/abs/2009.07724)
+    choose augmentations, or of the place of a crop (Doersch et al. 2015,
+    https://arxiv.org/abs/1505.05192).
 
     Args:
         train: float32 [T, N, F], features of N images after each of T transformations.
-        test: float32 [T, M, F], of M other images.
+        test: float32 [T, M, F], features of M other images.
 
     Returns:
         float64 [M]: the fraction of each test image's transformations that the majority of the 20
-        nearest of all T N training features have; 1 / T by chance.
+        nearest of all T N training features share; 1 / T by chance.
     """
     gallery, labels = _with_transformations(train)
     queries, expected = _with_transformations(test)
@@ -205,7 +206,7 @@ def pretext_neighbours(train: np.ndarray, test: np.ndarray) -> np.ndarray:
 
 
 def pretext_probe(train: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """As `pretext_neighbours`, by logistic regression, as Reed et al. do."""
+    """Like `pretext_neighbours`, but by logistic regression, as in Reed et al."""
     features, labels = _with_transformations(train)
     problem = linear_classifier.Problem(
         features, labels, len(train), linear_classifier.softmax_loss
@@ -217,10 +218,10 @@ def pretext_probe(train: np.ndarray, test: np.ndarray) -> np.ndarray:
 
 
 def cluster_stability(features: np.ndarray, clusters: int = CLUSTERS) -> float:
-    """The agreement of k-means of two seeds (von Luxburg 2010, https://arxiv.org/abs/1007.1075).
+    """The agreement of k-means with two seeds (von Luxburg 2010, https://arxiv.org/abs/1007.1075).
 
     Returns:
-        The adjusted Rand index: 1 where both have the same clusters, 0 by chance or of a constant.
+        The adjusted Rand index: 1 if both have the same clusters, 0 by chance or for a constant.
     """
     one, other = (_kmeans(features, clusters, seed) for seed in (0, 1))
     return _rand_index(one.labels_, other.labels_)
@@ -229,10 +230,10 @@ def cluster_stability(features: np.ndarray, clusters: int = CLUSTERS) -> float:
 def cluster_consistency(
     originals: np.ndarray, copies: np.ndarray, clusters: int = CLUSTERS
 ) -> float:
-    """Whether perturbed copies fall into the clusters of their originals, by k-means of these.
+    """Whether perturbed copies fall into their originals' clusters, by k-means of the originals.
 
     Returns:
-        The adjusted Rand index: 1 where all do, 0 by chance or of a constant.
+        The adjusted Rand index: 1 if all do, 0 by chance or for a constant.
     """
     kmeans = _kmeans(originals, clusters, 0)
     return _rand_index(kmeans.labels_, kmeans.predict(copies.astype(originals.dtype)))
@@ -241,11 +242,12 @@ def cluster_consistency(
 def silhouette(features: np.ndarray, clusters: int = CLUSTERS) -> float:
     """How separate the clusters of k-means are (Rousseeuw 1987).
 
-    https://doi.org/10.1016/0377-0427(87)90125-7: the mean of (b - a) / max(a, b), with the mean
-    distances a to its own cluster's images and b to those of the nearest other one.
+    https://doi.org/10.1016/0377-0427(87)90125-7: the mean of (b - a) / max(a, b), where a is the
+    mean distance from the images in the same cluster, and b from those in the nearest other
+    cluster.
 
     Returns:
-        In [-1, 1]; 0 where there is one cluster alone, as of a constant.
+        A number in [-1, 1]; 0 if there is only one cluster, as for a constant.
     """
     labels = _kmeans(features, clusters, 0).labels_
     if not 1 < len(set(labels)) < len(labels):
@@ -264,13 +266,13 @@ def _principal_axes(centred, count):
 
 
 def _with_transformations(features):
-    """Features [T, N, F] as [T N, F], and the number of each one's transformation."""
+    """Features [T, N, F] as [T N, F], and the number of each row's transformation."""
     transformations, images, size = features.shape
     return features.reshape(-1, size), np.repeat(np.arange(transformations), images)
 
 
 def _nearest_others(features, k, seed):
-    """Indices [N, k], in no order."""
+    """Indices [N, k] of the nearest others, in no particular order."""
     order = np.random.default_rng(seed).permutation(len(features))
     units = _units(features)
     similarities = units @ units[order].T

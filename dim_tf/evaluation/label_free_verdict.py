@@ -1,7 +1,7 @@
-"""What a verdict without labels is worth: how often labels confirmed such answers.
+"""The reliability of a verdict without labels: how often labels confirmed such answers.
 
-The rotation probe (`measures.rotation`) takes the place of kNN and the linear probe. Its answers on
-short runs of several objectives, whose images have labels, were compared with those of the probes
+The rotation probe (`measures.rotation`) replaces kNN and the linear probe. Its answers were
+compared with those of the probes on short runs of several objectives, whose images have labels
 (benchmarks/label_free.py, docs/LABEL_FREE.md); `RECORDS` has the counts.
 """
 
@@ -14,12 +14,12 @@ LEAST_RELIABILITY = 0.8  # of an answer that is passed on
 
 @dataclass(frozen=True)
 class Record:
-    """What probes with labels said where the rotation probe gave an answer.
+    """What probes with labels said when the rotation probe gave an answer.
 
     Attributes:
-        confirmed: The same, by a difference of at least two points.
-        contradicted: The opposite, likewise.
-        close: A smaller difference.
+        confirmed: They said the same, with a difference of at least two points.
+        contradicted: They said the opposite, by at least as much.
+        close: Their difference was smaller.
     """
 
     confirmed: int
@@ -28,7 +28,7 @@ class Record:
 
     @property
     def reliability(self) -> float:
-        """The fraction that was confirmed, without those that were close."""
+        """The fraction of answers that was confirmed, not counting the close ones."""
         return self.confirmed / (self.confirmed + self.contradicted)
 
     def __str__(self):
@@ -38,17 +38,18 @@ class Record:
         )
 
 
-# Of the answers "yes" and "no" to whether training helped, each compared with kNN and with the
-# linear probe: docs/results/label_free.json.
+# Answers "yes" and "no" to whether training helped, each compared with kNN and with the linear
+# probe: docs/results/label_free.json.
 RECORDS = {"yes": Record(14, 2, 4), "no": Record(38, 1, 9)}
 
 
 def qualify(verdict: dict[str, Any], *, trained_on_rotations: bool = False) -> dict[str, Any]:
-    """A verdict by the rotation probe with its reliability, or without its recommendation.
+    """A verdict by the rotation probe, with its reliability or without its recommendation.
 
-    The recommendation is refused where labels confirmed less than 80 % of such answers, of those
-    that were not too close to call. It is refused, too, where training rotated or upended images:
-    an encoder that learns not to see rotations is worse by this probe and may be better.
+    The recommendation is refused if labels confirmed less than 80 % of such answers, not counting
+    those that were too close to call. It is also refused if training rotated images or turned them
+    upside down: an encoder that learns to ignore rotations is worse by this probe but may be
+    better.
 
     Args:
         verdict: As in evaluation.json, by `METRIC`: `sentence`, `helped` and others.
@@ -56,8 +57,9 @@ def qualify(verdict: dict[str, Any], *, trained_on_rotations: bool = False) -> d
             flips them upside down.
 
     Returns:
-        The verdict with another `sentence`, with `helped` "unclear" where it is refused, and with
-        `reliability`: `confirmed`, `contradicted`, `close`; None where no answer is given.
+        The verdict with another `sentence`, with `helped` "unclear" if the recommendation is
+        refused, and with `reliability`: `confirmed`, `contradicted`, `close`; None if no answer is
+        given.
     """
     helped = verdict["helped"]
     if trained_on_rotations:

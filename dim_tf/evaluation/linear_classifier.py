@@ -2,22 +2,23 @@
 
     minimise  C Σ loss(image) + ½ |weights|²
 
-over standardised features divided by the root of their number, so that an image's norm is about 1
-for any size of feature. Such a problem has one solution, whatever the solver: L-BFGS (Liu & Nocedal
-1989; SciPy's), with the loss and its gradient by products of chunks of the features, of which no
-copy is made. The standardisation is folded into the weights:
+over standardised features divided by the square root of their number, so that the norm of an image
+is about 1 for features of any size. Such a problem has only one solution, whatever the solver. The
+solver is L-BFGS (Liu & Nocedal 1989; SciPy's). It computes the loss and its gradient by products of
+chunks of the features, without copying them. The standardisation is folded into the weights:
 
     (x - mean) / (std √F) · w + b  =  x · v + (b - mean · v),  v = w / (std √F)
 
 Features are correlated, which makes the solver slow: it takes hundreds of steps along the narrow
-valleys of the loss. It works on z instead of w, with w = P^(-1/2) z and P = h S + I / (C K), the
+valleys of the loss. So it works on z instead of w, with w = P^(-1/2) z and P = h S + I / (C K), the
 Hessian of a loss of constant curvature h, where S is the covariance of those features. In z that
-Hessian is the identity. Of S, the largest eigenvalues λ and their vectors U are enough (Frangella,
-Tropp & Udell 2021, https://arxiv.org/abs/2110.02820); all others are taken for the least of them:
+Hessian is the identity. The largest eigenvalues λ of S and their vectors U are enough (Frangella,
+Tropp & Udell 2021, https://arxiv.org/abs/2110.02820); all other eigenvalues are assumed to equal
+the smallest of these:
 
     P^(-1/2) v = v / √δ + U ((h λ + 1 / (C K))^(-1/2) - 1 / √δ) Uᵀ v,  δ = h min λ + 1 / (C K)
 
-The solution is the same; benchmarks/linear_classifier.py has the seconds with and without it
+The solution is the same; benchmarks/linear_classifier.py measures the seconds with and without it
 (docs/EVALUATION.md).
 """
 
@@ -39,7 +40,7 @@ TOLERANCE = 1e-7  # relative decrease of the loss that ends the iterations
 MAX_ITERATIONS = 1000
 CURVATURE = 0.1  # h: p (1 - p) of a likely class
 EIGENVALUES = 64  # of S
-COVARIANCE_IMAGES = 10_000  # from which S is estimated, fewer of large features
+COVARIANCE_IMAGES = 10_000  # from which S is estimated; fewer for large features
 COVARIANCE_BYTES = 2**28
 NOT_FINITE = "the loss of a linear classifier is not finite; check the features"
 
@@ -97,17 +98,17 @@ def squared_hinge_loss(labels: np.ndarray, scores: np.ndarray) -> tuple[float, n
 
 @dataclass(frozen=True)
 class LinearClassifier:
-    """A trained classifier.
+    """A trained linear classifier.
 
     Attributes:
-        weights: of the standardised features, float64 [F, outputs].
+        weights: Weights of the standardised features, float64 [F, outputs].
         bias: float64 [outputs].
-        scale: of the features, 1 / (std √F): float32 [F].
-        mean: of the features, float32 [F].
-        loss: at the minimum that was reached: what is minimised, over C times the images.
-        iterations: of the solver.
-        converged: whether the loss stopped falling, rather than the iterations reaching their
-            limit or the line search failing.
+        scale: Scale of the features, 1 / (std √F): float32 [F].
+        mean: Mean of the features, float32 [F].
+        loss: The minimum that was reached: the objective divided by C times the number of images.
+        iterations: Iterations of the solver.
+        converged: Whether the loss stopped falling; False if the iterations reached their limit or
+            the line search failed.
     """
 
     weights: np.ndarray
@@ -119,7 +120,7 @@ class LinearClassifier:
     converged: bool
 
     def folded(self) -> tuple[np.ndarray, np.ndarray]:
-        """Kernel, float32 [F, outputs], and bias of features that are not standardised."""
+        """Kernel, float32 [F, outputs], and bias for features that are not standardised."""
         return _fold(self.weights, self.bias, self.scale, self.mean)
 
     def scores(self, features: np.ndarray, indices: np.ndarray | None = None) -> np.ndarray:
@@ -130,16 +131,16 @@ class LinearClassifier:
 
 
 class Problem:
-    """A convex problem but for C: what trainings on the same images have in common.
+    """A convex problem without its C: what trainings on the same images have in common.
 
     Args:
         features: float32 [N, F]; may be memory-mapped.
-        labels: [N, ...], as the loss takes them.
-        outputs: scores of an image.
-        loss: of a chunk.
+        labels: [N, ...], in the form that the loss takes.
+        outputs: Number of scores per image.
+        loss: Loss of a chunk.
         indices: int [K], the images to train on; None: all.
-        penalise_bias: whether ½ bias² is added to the loss, as by LIBLINEAR.
-        preconditioned: whether the solver works on z; see the module's text.
+        penalise_bias: Whether ½ bias² is added to the loss, as in LIBLINEAR.
+        preconditioned: Whether the solver works on z; see the module's docstring.
 
     >>> rng = np.random.default_rng(0)
     >>> labels = rng.integers(0, 3, 100)
@@ -183,12 +184,12 @@ class Problem:
 
         Args:
             c: C, the weight of the losses.
-            initial: a classifier of this problem to start from; None: weights of 0.
-            tolerance: see `TOLERANCE`.
-            max_iterations: limit of the iterations.
+            initial: A classifier of this problem to start from; None: weights of 0.
+            tolerance: See `TOLERANCE`.
+            max_iterations: Limit on the iterations.
 
         Raises:
-            RunError: the features are not finite.
+            RunError: The features are not finite.
         """
         size, outputs = self._features.shape[1], self._outputs
         root, inverse_root = self._square_roots(c)
@@ -284,7 +285,7 @@ class Problem:
 
 
 def _fold(weights, bias, scale, mean):
-    """Kernel and bias of features that are not standardised, float32."""
+    """Kernel and bias for features that are not standardised, float32."""
     kernel = scale[:, np.newaxis] * weights
     return kernel.astype(np.float32), (bias - mean @ kernel).astype(np.float32)
 

@@ -9,7 +9,7 @@ from dim_tf.evaluation import linear_classifier
 from dim_tf.evaluation.linear_classifier import LinearClassifier, Problem
 
 C_VALUES = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-DEFAULT_C = 1.0  # with too few images to choose
+DEFAULT_C = 1.0  # if there are too few images to choose
 TOLERANCE = 1e-5
 MAX_SELECTION_IMAGES = 10_000
 VALIDATION_FRACTION = 0.2
@@ -26,21 +26,21 @@ def fit(
 ) -> tuple[LinearClassifier, float]:
     """Trains a classifier: multinomial for classes, one for each attribute.
 
-    C, in `linear_classifier`, is the variance of a normal prior of the weights (Bishop 2006,
-    section 4.5). It is chosen by the loss on a fifth of the training images, of which at most
-    10,000 are drawn for that, since each value costs a training.
+    C, in `linear_classifier`, is the variance of a normal prior on the weights (Bishop 2006,
+    section 4.5). It is chosen by the loss on a fifth of the training images; at most 10,000 images
+    are drawn for the choice, because each value costs a training.
 
     Args:
         features: float32 [N, F].
         labels: int [N], classes; or int [N, A], attributes 0 or 1.
-        outputs: number of classes, or A.
+        outputs: Number of classes, or A.
         indices: int [K], the images to train on; None: all.
-        c_values: to choose from, ascending.
-        class_weights: factors of the losses, as `linear_classifier.softmax_loss` and
-            `sigmoid_loss` take them; None: 1.
+        c_values: Values to choose from, ascending.
+        class_weights: Factors of the losses, as for `linear_classifier.softmax_loss` and
+            `sigmoid_loss`; None: 1.
 
     Returns:
-        The classifier of all images, and its C.
+        The classifier trained on all images, and its C.
     """
     unweighted = (
         linear_classifier.sigmoid_loss if labels.ndim == 2 else linear_classifier.softmax_loss
@@ -51,7 +51,7 @@ def fit(
     count = int(len(drawn) * VALIDATION_FRACTION)
     validation, train = drawn[:count], drawn[count:]
     can_choose = count >= MIN_VALIDATION_IMAGES
-    if labels.ndim == 1:  # a class that is not trained on would ask for the smallest C
+    if labels.ndim == 1:  # a class that is not trained on would demand the smallest C
         can_choose &= set(labels[validation]) <= set(labels[train])
     best_c, least, classifier = DEFAULT_C, np.inf, None
     if can_choose:

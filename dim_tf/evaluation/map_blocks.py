@@ -16,7 +16,7 @@ BLOCK_BYTES = 2**26  # of float32 maps that are in memory at once
 
 
 class LocalMapArray(Protocol):
-    """Local maps, floats [N, H, W, D]: what has a shape and is indexed like an array."""
+    """Local maps, floats [N, H, W, D]: anything with a shape that is indexed like an array."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -46,11 +46,11 @@ def map_blocks(maps: LocalMapArray, neighbourhood: int) -> Iterator[tuple[slice,
 
 
 def average_neighbourhoods(maps: np.ndarray, size: int) -> np.ndarray:
-    """The mean of each location's neighbourhood; at the border, of the part that is in the map.
+    """The mean of each location's neighbourhood; at the border, of the part inside the map.
 
     Args:
         maps: float32 [N, H, W, D].
-        size: Locations a side, odd.
+        size: Locations per side, odd.
 
     Returns:
         float32 [N, H, W, D].
@@ -75,7 +75,7 @@ def check_maps(maps: LocalMapArray) -> None:
 
 
 def draw_patches(maps: LocalMapArray, count: int, seed: int) -> np.ndarray:
-    """The numbers of some patches, int64 ascending; of all where there are no more than `count`."""
+    """The numbers of some patches, int64 ascending; of all if there are at most `count`."""
     total = int(np.prod(maps.shape[:3]))
     numbers = np.random.default_rng(seed).choice(
         total, min(total, count), replace=False, shuffle=False
@@ -89,7 +89,7 @@ def take_patches(maps: LocalMapArray, numbers: np.ndarray, neighbourhood: int = 
     Args:
         maps: Floats [N, H, W, D]; read in blocks of images.
         numbers: int64 [n], ascending.
-        neighbourhood: Locations a side that are averaged.
+        neighbourhood: Locations per side that are averaged.
 
     Returns:
         float32 [n, D].

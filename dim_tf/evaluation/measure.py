@@ -1,4 +1,4 @@
-"""What a measure is: built from a representation; `run` yields results, `figures` shows some."""
+"""A measure's interface: built from a representation; `run` yields results, `figures` plots."""
 
 import statistics
 from collections.abc import Iterator, Sequence
@@ -15,13 +15,13 @@ NO_LABELS = "needs labels; these images have none"  # in the protocol of what wa
 
 @dataclass(frozen=True)
 class MetricInfo:
-    """How the values of a metric are read.
+    """How to read the values of a metric.
 
     Attributes:
         unit: "fraction", in [0, 1], shown in percent; "auc", an area under the ROC curve; "nats";
             or "" for a plain number.
-        better: which values a better representation has; None where the metric ranks nothing.
-        title: in words, for a table's row.
+        better: Which values a better representation has; None if the metric ranks nothing.
+        title: The metric in words, for the row of a table.
     """
 
     unit: Literal["fraction", "auc", "nats", ""]
@@ -34,10 +34,10 @@ class Uncertainty:
     """Uncertainty of a measured value.
 
     Attributes:
-        std: standard deviation over `n` trainings that differ in their seed; None for n = 1.
-        n: number of trainings averaged.
-        ci95: 95 % interval of the mean over test sets of this size, by the bootstrap; None where
-            it is not known.
+        std: Standard deviation over `n` trainings that differ in their seed; None for n = 1.
+        n: Number of trainings averaged.
+        ci95: 95 % interval of the mean over test sets of this size, by the bootstrap; None if it is
+            not known.
     """
 
     std: float | None
@@ -47,13 +47,13 @@ class Uncertainty:
 
 @dataclass(frozen=True)
 class PerImage:
-    """What a value was computed from, test image by test image; the verdict resamples it.
+    """What a value was computed from, for each test image; the verdict resamples it.
 
     Attributes:
-        num_images: N, of the test images.
-        statistic: the value over resampled test images.
-        correct: float [N], the fraction of the trainings that classified each image correctly;
-            None where the metric is no accuracy.
+        num_images: N, the number of test images.
+        statistic: The value over resampled test images.
+        correct: float [N], the fraction of the trainings that classified each image correctly; None
+            if the metric is not an accuracy.
     """
 
     num_images: int
@@ -66,12 +66,12 @@ class Result:
     """The value of one metric on one endpoint.
 
     Attributes:
-        metric: its name in evaluation.json.
-        endpoint: of the encoder.
-        value: what was measured.
-        uncertainty: of the value.
-        attributes: where the value is a mean over attributes, the metrics of each, by its name.
-        per_image: what the value was computed from, where it is kept; never in a file.
+        metric: Its name in evaluation.json.
+        endpoint: Endpoint of the encoder.
+        value: The measured value.
+        uncertainty: Uncertainty of the value.
+        attributes: If the value is a mean over attributes, the metrics of each, by name.
+        per_image: What the value was computed from, if it is kept; never in a file.
     """
 
     metric: str
@@ -99,19 +99,19 @@ class Measure(Protocol):
 
 @runtime_checkable
 class Illustrated(Protocol):
-    """A measure that has figures beside its values."""
+    """A measure that has figures in addition to its values."""
 
     def figures(self) -> list[Figure]:
-        """Called after `run`."""
+        """The figures; called after `run`."""
 
 
 def accuracy(metric: str, endpoint: str, correct: Sequence[np.ndarray]) -> Result:
     """The mean accuracy over several trainings, with its standard deviation and interval.
 
     Args:
-        metric: its name in evaluation.json.
-        endpoint: of the encoder.
-        correct: for each training bool [N], whether each test image was classified correctly.
+        metric: Its name in evaluation.json.
+        endpoint: Endpoint of the encoder.
+        correct: For each training bool [N], whether each test image was classified correctly.
     """
     accuracies = [float(np.mean(of_training)) for of_training in correct]
     mean_correct = np.mean(correct, axis=0)

@@ -21,8 +21,8 @@ class TrainableEncoders:
     """The Keras models that fine-tuning starts from.
 
     Attributes:
-        trained: the encoder that is measured.
-        random: the same architecture with random weights.
+        trained: The encoder that is measured.
+        random: The same architecture with random weights.
     """
 
     trained: keras.Model
@@ -34,12 +34,12 @@ class MeasureContext:
     """What a measure is built from.
 
     Attributes:
-        representation: the features that are measured.
+        representation: The features that are measured.
         encode: images -> their representation, by the same encoder.
-        experiment: the settings of the measures.
-        seeds: trainings of a probe to average.
-        encoders: the encoder itself; None where it cannot be trained.
-        assign_clusters: the trained model's own clusters; None where it has none.
+        experiment: The settings of the measures.
+        seeds: Number of trainings of a probe to average.
+        encoders: The encoder itself; None if it cannot be trained.
+        assign_clusters: The trained model's own clusters; None if it has none.
     """
 
     representation: Representation
@@ -50,7 +50,7 @@ class MeasureContext:
     assign_clusters: AssignClusters | None = None
 
 
-# Says why it is not met; empty where it is.
+# Says why it is not met; empty if it is.
 Requirement = Callable[[MeasureContext], str]
 
 
@@ -60,14 +60,14 @@ class MeasureSpec:
 
     Attributes:
         build: context -> the measure.
-        requires: what has to hold, in the order in which it is checked.
+        requires: The requirements, in the order in which they are checked.
     """
 
     build: Callable[[MeasureContext], Measure]
     requires: tuple[Requirement, ...] = ()
 
     def unmet_requirement(self, context: MeasureContext) -> str:
-        """Why it cannot be measured; empty where it can."""
+        """Why the measure cannot run; empty if it can."""
         return next(filter(None, (requirement(context) for requirement in self.requires)), "")
 
 
@@ -77,7 +77,7 @@ def needs_labels(context: MeasureContext) -> str:
 
 
 def needs_classes(context: MeasureContext) -> str:
-    """One class an image is required."""
+    """One class per image is required."""
     if context.representation.data.has_classes:
         return ""
     return needs_labels(context) or "needs one class an image; these labels are attributes"

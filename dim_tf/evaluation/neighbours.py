@@ -1,4 +1,4 @@
-"""The nearest of many features: by cosine similarity and by L1 distance, in blocks."""
+"""The nearest of many features, by cosine similarity and by L1 distance, in blocks."""
 
 import contextlib
 from collections.abc import Iterator
@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 QUERIES = 1024  # compared at once with
-CANDIDATES = 16384  # so many: wide enough that selecting costs little beside the product
-CHUNK_BYTES = 2**26  # of candidates of which a function of each number is taken
+CANDIDATES = 16384  # this many: wide enough that selecting costs little beside the product
+CHUNK_BYTES = 2**26  # of the candidates of which a function of each number is computed
 SPARE = 12  # candidates beyond k that are ordered exactly
 ROUNDING = 2e-6  # an estimate of the float32 error of the difference of two similarities
 SMALLEST_LENGTH = 1e-6  # shorter features are treated as if they had this length
@@ -22,23 +22,23 @@ def cosine_neighbours(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The k candidates most similar to each query; of equal ones the earlier come first.
 
-    The same as `plain_cosine_neighbours`, but for more than `SPARE` candidates that are equal up to
-    rounding: of these any may be returned. Neither of the arrays is copied as a whole.
+    The result is that of `plain_cosine_neighbours`, unless more than `SPARE` candidates are equal
+    up to rounding: then any of these may be returned. Neither array is copied as a whole.
 
     Matrix products choose k + `SPARE` candidates. Their rounding depends on a candidate's place in
-    the block (in OpenBLAS's kernels for AVX2, for instance), so that equal candidates may differ in
-    the last bits: where similarities are within `ROUNDING`, they are computed again, in float64.
+    the block (for instance in OpenBLAS's kernels for AVX2), so equal candidates may differ in the
+    last bits. Similarities that are within `ROUNDING` are therefore computed again, in float64.
 
     Args:
         queries: float32 [N, F].
         candidates: float32 [M, F].
-        k: at most M.
-        groups: of the queries, int [N], and of the candidates, int [M]; candidates of a query's own
-            group are left out. None: none is.
+        k: At most M.
+        groups: Groups of the queries, int [N], and of the candidates, int [M]; candidates in the
+            query's own group are left out. None: none is left out.
 
     Returns:
         Similarities in [-1, 1], float32, and indices of the candidates, int32, both [N, k], most
-        similar first. Where fewer than k are left, the last similarities are -inf.
+        similar first. If fewer than k are left, the last similarities are -inf.
     """
     lengths = _lengths(candidates)
     similarities = np.empty((len(queries), k), np.float32)
@@ -59,7 +59,7 @@ def plain_cosine_neighbours(
     k: int,
     groups: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What `cosine_neighbours` computes, query by query and in float64."""
+    """The result of `cosine_neighbours`, computed query by query and in float64."""
     units = _units(candidates.astype(np.float64))
     similarities, indices = [], []
     for row, query in enumerate(_units(queries.astype(np.float64))):
@@ -78,7 +78,7 @@ def l1_neighbours(queries: np.ndarray, candidates: np.ndarray, k: int) -> np.nda
     Args:
         queries: float32 [N, F].
         candidates: float32 [M, F].
-        k: at most M.
+        k: At most M.
 
     Returns:
         Indices of the candidates, [N, k], the nearest first.
@@ -102,7 +102,7 @@ def _shortlist(queries, candidates, lengths, count, groups) -> tuple[np.ndarray,
                 is_own = groups[0][:, np.newaxis] == groups[1][block]
                 cosines = tf.where(is_own, -np.inf, cosines)
             nearest = tf.math.top_k(cosines, min(count, cosines.shape[1]))
-            # Earlier candidates first: of equals, top_k takes the first.
+            # Earlier candidates first: among equals, top_k takes the first.
             joined = tf.concat([best, nearest.values], axis=1)
             joined_numbers = tf.concat([numbers, nearest.indices + block.start], axis=1)
             merged = tf.math.top_k(joined, count)
@@ -114,7 +114,7 @@ def _shortlist(queries, candidates, lengths, count, groups) -> tuple[np.ndarray,
 def _products(units, block) -> tf.Tensor:
     if tf.config.list_logical_devices("GPU"):
         return tf.matmul(units, block, transpose_b=True)
-    # Without oneDNN, TensorFlow's takes 2.7 times as long (docs/PERFORMANCE.md).
+    # Without oneDNN, TensorFlow's product takes 2.7 times as long (docs/PERFORMANCE.md).
     return tf.constant(units @ block.T)
 
 
@@ -132,7 +132,7 @@ def _order_near_ties(queries, candidates, best, numbers, k) -> None:
 
 @contextlib.contextmanager
 def _full_float32() -> Iterator[None]:
-    """Products on GPUs with all bits of float32, where TensorFlow would take TF32."""
+    """Makes products on GPUs use all bits of float32, where TensorFlow would use TF32."""
     before = tf.config.experimental.tensor_float_32_execution_enabled()
     tf.config.experimental.enable_tensor_float_32_execution(False)
     try:

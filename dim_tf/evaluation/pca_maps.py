@@ -12,21 +12,21 @@ from dim_tf.evaluation.map_blocks import (
     take_patches,
 )
 
-SAMPLE = 2**14  # patches that the components are fitted on
+SAMPLE = 2**14  # patches on which the components are fitted
 PERCENTILES = 1, 99  # of the sample, which become 0 and 255
-_RANK = 1e-6  # variance of a component, of the largest, below which it is rounding
+_RANK = 1e-6  # a component with less variance, relative to the largest, is rounding
 
 
 @dataclass(frozen=True)
 class PatchComponents:
-    """The components of patches, the same for all images: equal colours are alike features.
+    """The components of patches, the same for all images: equal colours mean similar features.
 
     Attributes:
         mean: float32 [D].
-        directions: float32 [3, D], of length 1; 0 where the patches have fewer dimensions.
-        low: float32 [3], what becomes 0.
-        high: float32 [3], what becomes 255.
-        explained: float64 [3], of the variance.
+        directions: float32 [3, D], of length 1; 0 if the patches have fewer dimensions.
+        low: float32 [3], the values that become 0.
+        high: float32 [3], the values that become 255.
+        explained: float64 [3], fractions of the variance.
     """
 
     mean: np.ndarray
@@ -55,15 +55,15 @@ class PatchComponents:
 def fit(maps: LocalMapArray, *, sample: int = SAMPLE, seed: int = 0) -> PatchComponents:
     """Fits the components on a sample of the patches.
 
-    The sign of a component, which is arbitrary, is such that its largest weight is positive; so the
-    same maps have the same colours wherever they are computed.
+    The sign of a component is arbitrary; it is chosen so that its largest weight is positive. So
+    the same maps have the same colours wherever they are computed.
 
     Memory: 4 D bytes for each patch of the sample, 8 D² bytes, and blocks of the maps.
 
     Args:
         maps: Floats [N, H, W, D]; read in blocks of images.
-        sample: Patches, at most.
-        seed: Draws them.
+        sample: Largest number of patches.
+        seed: Seed of the draw.
 
     Raises:
         InputError: There is no map, or a number is not finite.

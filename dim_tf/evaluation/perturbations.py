@@ -1,6 +1,6 @@
 """Perturbed copies of images, by which representations are measured without labels.
 
-Some are those of training's two views, some are not, so that an objective that trains for one of
+Some are like training's two views and some are not, so that an objective that trains for one of
 them does not win by construction.
 """
 
@@ -14,19 +14,19 @@ from keras_models import views
 from keras_models.distribute.randomness import StepRandom
 
 CHUNK_SIZE = 500
-TILT = np.pi / 6  # of tilted copies at most, to either side
+TILT = np.pi / 6  # largest tilt of copies, to either side
 LOW_RESOLUTION = 4  # the factor by which blurred copies lose pixels a side
 
 Perturbation = Callable[[tf.Tensor, StepRandom], tf.Tensor]
 
 
 def natural(images: tf.Tensor, random: StepRandom) -> tf.Tensor:
-    """A view as of training: flip, a crop of at least 0.3 of the area, half the colour jitter."""
+    """A view as in training: flip, crop of at least 0.3 of the area, half the colour jitter."""
     return views.Augmentation(views.MIN_CROP_SCALE, 0.5)(views.flip(images, random), random, "copy")
 
 
 def strong(images: tf.Tensor, random: StepRandom) -> tf.Tensor:
-    """Stronger than training's: a crop of at least 0.1 of the area, full colour jitter."""
+    """Stronger than in training: crop of at least 0.1 of the area, full colour jitter."""
     return views.Augmentation(0.1, 1.0)(views.flip(images, random), random, "copy")
 
 
@@ -58,7 +58,7 @@ def blurred(images: tf.Tensor, random: StepRandom) -> tf.Tensor:
 
 
 def inverted(images: tf.Tensor, random: StepRandom) -> tf.Tensor:
-    """The negative."""
+    """The negative of each image."""
     del random
     return -images
 
@@ -73,12 +73,12 @@ PERTURBATIONS: Mapping[str, Perturbation] = {
 
 
 def perturb(images: np.ndarray, name: str, seed: int = 0) -> np.ndarray:
-    """A copy of each image.
+    """A perturbed copy of each image.
 
     Args:
         images: uint8 [N, H, W, C].
-        name: Of `PERTURBATIONS`.
-        seed: Of the random numbers.
+        name: One of `PERTURBATIONS`.
+        seed: Seed of the random numbers.
 
     Returns:
         uint8 [N, H, W, C].
@@ -93,7 +93,7 @@ def perturb(images: np.ndarray, name: str, seed: int = 0) -> np.ndarray:
 
 
 def rotations(images: np.ndarray) -> np.ndarray:
-    """Every rotation of each image by a right angle; by half a turn alone where it is not square.
+    """Every rotation of each image by right angles; only by half a turn if it is not square.
 
     Args:
         images: uint8 [N, H, W, C].

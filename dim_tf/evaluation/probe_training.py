@@ -1,7 +1,7 @@
 """Trains probes by the authors' recipe: all seeds together in one compiled loop.
 
-The plain twin is `classifier_training`, Keras' `fit`, which spends most of its time between the
-small operations of a step. A test compares the two; benchmarks/probes.py times them.
+The plain twin is `classifier_training`, which uses Keras' `fit` and spends most of its time between
+the small operations of a step. A test compares the two; benchmarks/probes.py times them.
 """
 
 import functools
@@ -22,22 +22,23 @@ EPSILON = 1e-8
 TEST_BATCH_SIZE = 1024
 BUFFER_BYTES = 2**24  # of the features, and of an MLP's dropout, for several steps
 ALIGNMENT = 64  # bytes, required of memory that TensorFlow shares
-MAX_XLA_FEATURES = 1024  # XLA halves the time of an MLP on 64, and is slower on 4,096
+MAX_XLA_FEATURES = 1024  # XLA halves the time of an MLP on 64, but is slower on 4,096
 
 
 @dataclass(frozen=True)
 class ProbeTraining:
-    """How a probe is trained; by default as the authors do (Hjelm et al. 2019, section 4.1).
+    """How a probe is trained; by default as by the authors (Hjelm et al. 2019, section 4.1).
 
-    Adam with betas (0.5, 0.999), cross-entropy; kernels and biases begin uniform in ±1/√fan_in.
+    It uses Adam with betas (0.5, 0.999) and cross-entropy; kernels and biases start uniform in
+    ±1/√fan_in.
 
     Attributes:
-        epochs: of training.
-        learning_rate: of the first step.
-        batch_size: images in a step; the last of an epoch takes the rest.
-        cosine: whether the learning rate falls to 0 along half a cosine; otherwise it is multiplied
+        epochs: Epochs of training.
+        learning_rate: Learning rate of the first step.
+        batch_size: Images per step; the last step of an epoch takes the rest.
+        cosine: Whether the learning rate falls to 0 along half a cosine. If not, it is multiplied
             by 0.1 after two thirds of the epochs.
-        dropout: fraction of an MLP's hidden units that are 0 in a step.
+        dropout: Fraction of an MLP's hidden units that are 0 in a step.
     """
 
     epochs: int
@@ -47,7 +48,7 @@ class ProbeTraining:
     dropout: float = DROPOUT
 
     def rates(self, epoch: int, steps: int) -> np.ndarray:
-        """The learning rates of an epoch, counted from 0, of `steps` steps: float32 [steps]."""
+        """The learning rates of an epoch (counted from 0) with `steps` steps: float32 [steps]."""
         if self.cosine:
             done = (epoch * steps + np.arange(steps)) / (self.epochs * steps)
             return (self.learning_rate * (1 + np.cos(np.pi * done)) / 2).astype(np.float32)
@@ -56,13 +57,13 @@ class ProbeTraining:
 
 
 def initial_weights(hidden: bool, size: int, outputs: int, seed: int) -> dict[str, np.ndarray]:
-    """The weights that training begins with: float32, by name.
+    """The weights from which training starts: float32, by name.
 
     Args:
-        hidden: whether it is an MLP.
-        size: numbers of a feature.
-        outputs: number of classes, or of attributes.
-        seed: of the weights.
+        hidden: Whether it is an MLP.
+        size: Number of numbers in a feature.
+        outputs: Number of classes, or of attributes.
+        seed: Seed of the weights.
     """
     rng = np.random.default_rng(derive_seed(seed, "weights of a probe"))
 
@@ -98,18 +99,18 @@ def train(
     training: ProbeTraining,
     indices: Sequence[np.ndarray],
 ) -> np.ndarray:
-    """Trains probes, which differ in their seeds 0, 1, …
+    """Trains probes that differ in their seeds 0, 1, …
 
     Args:
-        features: float32 [N, F]; may be memory-mapped, since no copy of them is made.
+        features: float32 [N, F]; may be memory-mapped, because they are not copied.
         labels: int [N], classes; or int [N, A], attributes 0 or 1.
         test_features: float32 [M, F].
-        outputs: number of classes, or A.
-        hidden: whether there is a hidden layer of 200 units (batch norm, ReLU, dropout); without
-            it, the classifier is linear on features standardised by those of the images to train
-            on.
-        training: optimizer settings and steps.
-        indices: for each seed the images of an epoch, int [K], the same number for all.
+        outputs: Number of classes, or A.
+        hidden: Whether there is a hidden layer of 200 units (batch norm, ReLU, dropout). If not,
+            the classifier is linear, on features standardised by those of the images that are
+            trained on.
+        training: Optimizer settings and steps.
+        indices: For each seed the images of an epoch, int [K], the same number for all.
 
     Returns:
         The logits of the test features by each probe: float32 [seeds, M, outputs].
@@ -162,13 +163,13 @@ class _Probes:
         """Takes the steps of an epoch.
 
         Args:
-            orders: the images in their order, int [seeds, K].
-            epoch: counted from 0.
+            orders: The images in order, int [seeds, K].
+            epoch: Its number, counted from 0.
         """
         seeds, count = orders.shape
         batch = self._training.batch_size
         steps = -(-count // batch)
-        # The last batch is filled up with images of no weight, so that all have one shape.
+        # The last batch is filled up with images of weight 0, so that all batches have one shape.
         padded = np.zeros((seeds, steps * batch), np.intp)
         padded[:, :count] = orders
         batches = padded.reshape(seeds, steps, batch).swapaxes(0, 1)
@@ -192,7 +193,8 @@ class _Probes:
             self._weights,
             self._adam,
             self._statistics,
-            # A new tensor for each call: a device may keep its copy of one that it has seen.
+            # A new tensor for each call, because a device may keep its copy of one that it has
+            # seen.
             tf.experimental.dlpack.from_dlpack(self._rows.__dlpack__()),
             tf.constant(_filled(self._labels[batches], steps)),
             tf.constant(_filled(sizes, steps)),
@@ -205,7 +207,7 @@ class _Probes:
         self._steps_taken += count
 
     def logits(self, features: np.ndarray) -> np.ndarray:
-        """The logits of float32 [M, F]: [seeds, M, outputs]."""
+        """The logits of features, float32 [M, F]: [seeds, M, outputs]."""
         chunks = []
         for first in range(0, len(features), TEST_BATCH_SIZE):
             chunk = tf.constant(features[np.newaxis, first : first + TEST_BATCH_SIZE])
@@ -249,18 +251,18 @@ def _training_steps(
     """Takes `count` steps of all seeds.
 
     Args:
-        weights: variables [seeds, ...], by name.
-        adam: their two moments.
-        statistics: mean and variance of the features, [seeds, 1, F]; of an MLP those of its batch
+        weights: Variables [seeds, ...], by name.
+        adam: Their two moments.
+        statistics: Mean and variance of the features, [seeds, 1, F]; for an MLP those of its batch
             norm, variables [seeds, 1, units].
-        rows: features, [steps, seeds, batch, F].
+        rows: Features, [steps, seeds, batch, F].
         labels: [steps, seeds, batch], or [steps, seeds, batch, A].
-        sizes: images of each step, [steps]; further ones of its batch are ignored.
-        rates: learning rate of each step, [steps].
-        kept: which hidden units dropout keeps, bool [steps, seeds, batch, units]; None: no MLP.
-        count: of the steps.
-        steps_taken: before them.
-        keep_rate: fraction of the hidden units that dropout keeps.
+        sizes: Number of images in each step, [steps]; further images of its batch are ignored.
+        rates: Learning rate of each step, [steps].
+        kept: Which hidden units dropout keeps, bool [steps, seeds, batch, units]; None: no MLP.
+        count: Number of steps.
+        steps_taken: Number of steps taken before.
+        keep_rate: Fraction of the hidden units that dropout keeps.
     """
     for i in tf.range(count):
         step = tf.cast(steps_taken + i + 1, tf.float32)
@@ -284,7 +286,7 @@ def _training_steps(
 
 @functools.cache
 def _compiled(shape: tuple[int, ...], label_axes: int, jit_compile: bool) -> Callable:
-    """`_training_steps` for features of one shape; TensorFlow warns of one with many traces."""
+    """`_training_steps` for one shape of features: TensorFlow warns of many traces."""
     return tf.function(_training_steps, jit_compile=jit_compile)
 
 
@@ -331,7 +333,7 @@ def _output(weights, x):
 
 
 def _cross_entropy(labels, logits):
-    """Of each image; over attributes the mean."""
+    """The cross-entropy of each image; for attributes, its mean over them."""
     if labels.dtype == tf.float32:
         return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits), axis=-1)
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)

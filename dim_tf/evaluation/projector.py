@@ -27,9 +27,9 @@ def write(folder: Path, representation: Representation, max_images: int = MAX_IM
     """Writes the global feature of the first test images, with their labels and thumbnails.
 
     Args:
-        folder: TensorBoard's log folder of the run; created if it is missing.
-        representation: the features.
-        max_images: how many of the test images.
+        folder: TensorBoard's log folder for the run; created if it is missing.
+        representation: The features.
+        max_images: Number of test images.
     """
     folder.mkdir(parents=True, exist_ok=True)
     remove_temporary_files(folder)
@@ -49,12 +49,12 @@ def write(folder: Path, representation: Representation, max_images: int = MAX_IM
     )
     embedding.sprite.image_path = SPRITE
     embedding.sprite.single_image_dim.extend([images.shape[2], images.shape[1]])
-    # Last, as it refers to the others.
+    # Last, because it refers to the others.
     atomic_write_text(folder / CONFIG, text_format.MessageToString(config))
 
 
 def _metadata(data: EvaluationData, count: int) -> str:
-    """A line of column names, which the plug-in expects of more than one column, and the rows."""
+    """A line of column names, which the plug-in expects if there are several, and the rows."""
     if not data.has_labels:
         return "".join(f"{i}\n" for i in range(count))
     names = [" ".join(name.split()) for name in data.label_names]
@@ -68,7 +68,7 @@ def _metadata(data: EvaluationData, count: int) -> str:
 
 
 def _sprite(images: np.ndarray) -> Image.Image:
-    """The images [N, H, W, C], row by row in a square of ⌈√N⌉ a side, as the plug-in cuts it."""
+    """The images [N, H, W, C], row by row in a square of ⌈√N⌉ a side, which the plug-in cuts up."""
     side = math.ceil(math.sqrt(len(images)))
     n, height, width, channels = images.shape
     cells = np.zeros((side * side, height, width, channels), np.uint8)

@@ -1,6 +1,6 @@
 """What a representation is compared with: random weights, start weights, raw pixels, other models.
 
-A measure knows nothing of references: `evaluate` runs the quick ones, `REFERENCE_MEASURES` of
+A measure knows nothing about references: `evaluate` runs the quick ones, `REFERENCE_MEASURES` of
 `dim_tf.registry`, on each of them.
 """
 
@@ -25,14 +25,15 @@ def references(
     start_encoder: keras.Model | None = None,
     named: Mapping[str, SavedEncoder] | None = None,
 ) -> Mapping[str, Encode]:
-    """The references of an evaluation, by their names: of `REFERENCE_TITLES`, then `named`.
+    """The references of an evaluation, by name: those in `REFERENCE_TITLES`, then `named`.
 
     Args:
-        max_features: numbers of an endpoint; a larger one is averaged over its locations.
-        random_encoder: the encoder with random weights; None where there is none.
-        start_encoder: the encoder with the weights that training began with; None where these were
-            random, or where they are not known.
-        named: those of --reference, by their names.
+        max_features: Largest number of numbers in an endpoint; a larger one is averaged over its
+            locations.
+        random_encoder: The encoder with random weights; None if there is none.
+        start_encoder: The encoder with the weights from which training started; None if these were
+            random or are not known.
+        named: The references of --reference, by name.
     """
     encoders = {"random_weights": random_encoder, "start_weights": start_encoder}
     return {
@@ -50,17 +51,17 @@ def references(
 
 
 def load_named(experiment: Experiment, splits: Splits) -> dict[str, SavedEncoder]:
-    """Loads the encoders of --reference, each tried on two black images.
+    """Loads the encoders of --reference and tries each on two black images.
 
     Args:
-        experiment: its settings.
-        splits: the images that they are to encode.
+        experiment: Its settings.
+        splits: The images that they are to encode.
 
     Returns:
-        The encoders by name, in their order; none with --noreferences.
+        The encoders by name, in the same order; none with --noreferences.
 
     Raises:
-        InputError: one cannot be loaded, or cannot encode such images.
+        InputError: One cannot be loaded, or cannot encode such images.
     """
     encoders = {}
     for name, path in experiment.evaluation.reference_paths.items():
@@ -69,7 +70,7 @@ def load_named(experiment: Experiment, splits: Splits) -> dict[str, SavedEncoder
         size = height or splits.image_shape[0], width or splits.image_shape[1]
         try:
             features = encoder.endpoints(tf.zeros([2, *size, channels]))
-        except Exception as error:  # a model from elsewhere fails in any way
+        except Exception as error:  # a model from elsewhere may fail in any way
             raise InputError(
                 f"--reference={path} cannot encode images of {size[0]}x{size[1]} pixels "
                 f"({reason(error)}); give another model, or another --image_size"

@@ -1,4 +1,4 @@
-"""The features of a data set's images: what every measure is built from."""
+"""The features of a data set's images, from which every measure is built."""
 
 import math
 from collections.abc import Callable, Collection, Sequence
@@ -21,8 +21,8 @@ from dim_tf.system.errors import InputError, RunError
 ENDPOINTS = ("conv", "fc", "global")  # that are always measured
 _ENCODED = (*ENDPOINTS, LOCAL_POOLED)  # and what may be chosen as the encoder's feature
 BATCH_SIZE = 256
-# Pixels of the images that are encoded at once: larger ones in smaller batches. 256 images of 224
-# pixels have 1.2 GB at MobileNetV2's largest layer.
+# Total pixels of the images that are encoded at once: larger images come in smaller batches. At
+# MobileNetV2's largest layer, 256 images of 224 pixels take 1.2 GB.
 BATCH_PIXELS = 256 * 64 * 64
 
 
@@ -31,12 +31,12 @@ class Representation:
     """Features of the training and the test images, by endpoint.
 
     Attributes:
-        train: float32 [N, F] of each endpoint; in a file, and not to be changed, where the
-            storage of `data` has no space in memory.
-        test: likewise, of the test images.
-        data: the images and labels.
-        pooling: how an endpoint was averaged over its locations, as "7x7x2048 pooled to
-            2x2x2048"; only endpoints that were.
+        train: float32 [N, F] of each endpoint; in a file that must not be changed, if the storage
+            of `data` has no space in memory.
+        test: The same for the test images.
+        data: The images and labels.
+        pooling: How an endpoint was averaged over its locations, such as "7x7x2048 pooled to
+            2x2x2048"; only for endpoints that were.
     """
 
     train: dict[str, np.ndarray]
@@ -45,7 +45,7 @@ class Representation:
     pooling: dict[str, str] = field(default_factory=dict)
 
     def only(self, names: Collection[str]) -> "Representation":
-        """The features of these endpoints, as far as they are there; not copied."""
+        """The features of those of these endpoints that exist; not copied."""
         return Representation(
             {name: features for name, features in self.train.items() if name in names},
             {name: features for name, features in self.test.items() if name in names},
@@ -55,7 +55,7 @@ class Representation:
 
     @property
     def endpoint_summary(self) -> str:
-        """The endpoints with their sizes, and those that the encoder lacks."""
+        """The endpoints with their sizes, and the endpoints that the encoder lacks."""
         sizes = [
             f"{name} {features.shape[1]:,}"
             + (f" ({self.pooling[name]})" if name in self.pooling else "")
@@ -72,12 +72,13 @@ def from_encoder(
     """The features that the encoder has: flattened conv, fc and global, and local_pooled.
 
     Args:
-        encoder: an encoder of ours.
-        data: the images.
-        max_features: numbers of an endpoint; a larger one is averaged over its locations.
+        encoder: One of our encoders.
+        data: The images.
+        max_features: Largest number of numbers in an endpoint; a larger one is averaged over its
+            locations.
 
     Raises:
-        InputError: an endpoint has too many numbers and cannot be averaged.
+        InputError: An endpoint has too many numbers and cannot be averaged.
     """
     channels = encoder.image_shape[-1]
 
@@ -86,7 +87,7 @@ def from_encoder(
         x = image_ops.encoder_input(image_ops.to_unit(pixels), channels)
         return _features_of(encoder(x, training=False))
 
-    # Traced here, once: TensorFlow warns of the traces of several encoders' calls.
+    # Traced once, here: TensorFlow warns if the calls of several encoders are traced.
     images = data.test.images
     traced = endpoints.get_concrete_function(tf.TensorSpec([None, *images.shape[1:]], images.dtype))
     return _from_function(traced, data, max_features, images.shape[1:3])
@@ -95,17 +96,17 @@ def from_encoder(
 def from_saved_encoder(
     encoder: SavedEncoder, data: EvaluationData, max_features: int = MAX_FEATURES
 ) -> Representation:
-    """The features that the encoder gives, of those of `from_encoder`.
+    """Those features of `from_encoder` that the saved encoder returns.
 
-    Images are resized, bilinear with antialiasing, to the size that the encoder takes.
+    Images are resized, bilinearly with antialiasing, to the size that the encoder takes.
 
     Args:
-        encoder: a loaded file.
-        data: the images.
-        max_features: as for `from_encoder`.
+        encoder: An encoder loaded from a file.
+        data: The images.
+        max_features: As for `from_encoder`.
 
     Raises:
-        InputError: as `from_encoder`, or it takes images of other channels.
+        InputError: As for `from_encoder`; or it takes images with other channels.
     """
     height, width, channels = encoder.image_shape
     size = [height or data.image_shape[0], width or data.image_shape[1]]
@@ -134,8 +135,8 @@ def from_pixels(data: EvaluationData, max_features: int = MAX_FEATURES) -> Repre
     """The raw pixels in [-1, 1], flattened, as the endpoint "pixels".
 
     Args:
-        data: the images.
-        max_features: as for `from_encoder`.
+        data: The images.
+        max_features: As for `from_encoder`.
     """
     channels = data.image_shape[-1]
 
@@ -148,14 +149,15 @@ def from_pixels(data: EvaluationData, max_features: int = MAX_FEATURES) -> Repre
 def _from_function(
     endpoints: Callable, data: EvaluationData, max_features: int, size: Sequence[int]
 ) -> Representation:
-    """Encodes images, of height and width `size` in the encoder, in batches."""
+    """Encodes images in batches; `size` is their height and width in the encoder."""
     pooling: dict[str, str] = {}
     batch_size = max(min(BATCH_PIXELS // math.prod(size), BATCH_SIZE), 1)
 
     def features(split: EvaluationSplit):
         writers: dict[str, ArrayWriter] = {}
         for first in range(0, len(split), batch_size):
-            # Only one batch's maps are ever in memory: all of a ResNet50's would take 20 GB.
+            # Only the maps of one batch are in memory at a time: all maps of a ResNet50 would take
+            # 20 GB.
             batch = endpoints(tf.constant(split.images[first : first + batch_size]))
             flat = {
                 name: flatten_to_limit(x, max_features, name).numpy() for name, x in batch.items()
@@ -167,7 +169,7 @@ def _from_function(
                         for name, x in batch.items()
                     }
                 )
-                # The small ones first: they are the ones that stay in memory.
+                # The small ones first, because those are the ones that stay in memory.
                 for name in sorted(flat, key=lambda name: flat[name].shape[1]):
                     shape = len(split), flat[name].shape[1]
                     writers[name] = data.storage.new(shape, np.float32)

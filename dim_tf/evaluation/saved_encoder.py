@@ -1,4 +1,4 @@
-"""Loads encoders from files: SavedModels, of this program or any other, and Keras files."""
+"""Loads encoders from files: SavedModels from this or any other program, and Keras files."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ from keras_models.encoders import keras_file
 
 @dataclass(frozen=True)
 class SavedEncoder:
-    """An encoder that was loaded from a file.
+    """An encoder loaded from a file.
 
     Attributes:
-        image_shape: (height, width, channels) of its input; None where any size will do.
-        endpoints: float32 [N, H, W, C] in [0, 1] -> features by endpoint. Ours have conv, fc and
-            global; others give one, which is named global.
-        description: the file, and how the model is called.
+        image_shape: (height, width, channels) of its input; None for a size that may be any.
+        endpoints: float32 [N, H, W, C] in [0, 1] -> features by endpoint. Our encoders have conv,
+            fc and global; others return one, which is named global.
+        description: The file, and how the model is called.
     """
 
     image_shape: tuple[int | None, int | None, int]
@@ -37,23 +37,23 @@ class SavedEncoder:
 def load(path: str, flag: str = "--encoder_path") -> SavedEncoder:
     """Loads an encoder.
 
-    A SavedModel is called by its signature `endpoints` if that gives "global", as ours does, else
-    by `serving_default`, else directly, as TF Hub's are.
+    A SavedModel is called by its signature `endpoints` if that returns "global", as our exports do;
+    else by `serving_default`; else directly, as for TF Hub.
 
     Args:
-        path: a folder with saved_model.pb, or a .keras file.
-        flag: with which it was given, for messages.
+        path: A folder with saved_model.pb, or a .keras file.
+        flag: The flag that gave it, for messages.
 
     Raises:
-        InputError: there is no such file, it cannot be loaded, or it takes something else than one
-            float32 tensor of images or gives something else than one tensor.
+        InputError: The file does not exist or cannot be loaded, does not take exactly one float32
+            tensor of images, or does not return exactly one tensor.
     """
     if path.endswith(".keras") and Path(path).is_file():
         return _from_keras(path, f"{flag}={path}")
     if not Path(path, "saved_model.pb").is_file():
         raise InputError(
             f"{flag}={path} is no SavedModel (no saved_model.pb) and no .keras file; give "
-            "one, as exported/cifar10/1"
+            "one, such as exported/cifar10/1"
         )
     verify.check(path, flag)
     given = f"{flag}={path}"
@@ -83,7 +83,7 @@ def load(path: str, flag: str = "--encoder_path") -> SavedEncoder:
 
 
 def _check_takes_pictures(path, given):
-    """An export of arrays takes other values than those in [0, 1] that are measured."""
+    """Refuses an export for arrays: it does not take the values in [0, 1] that are measured."""
     try:
         metadata = parse_json_object(read_text(Path(path, "assets", "metadata.json")))
     except (OSError, ValueError):  # of another program, with other files
@@ -122,7 +122,7 @@ def _from_signature(path, given, loaded, name):
     get_tensor = _tensor_getter(given, signature.structured_outputs)
 
     def endpoints(images):
-        # Through `loaded`: a signature does not keep its model's variables alive.
+        # Through `loaded`, because a signature does not keep its model's variables alive.
         outputs = loaded.signatures[name](**{next(iter(inputs)): images})
         return outputs if name == "endpoints" else {"global": _vector(get_tensor(outputs))}
 
@@ -151,7 +151,7 @@ def _image_shape(given, specs: list[tf.TensorSpec]) -> tuple[int | None, int | N
 
 
 def _tensor_getter(given, outputs: Any) -> Callable[[Any], tf.Tensor]:
-    """Returns a function that gets the one tensor from a structure like `outputs`."""
+    """Returns a function that gets the only tensor from a structure like `outputs`."""
     if not isinstance(outputs, dict):
         if len(tf.nest.flatten(outputs)) != 1:
             raise InputError(
@@ -170,5 +170,5 @@ def _tensor_getter(given, outputs: Any) -> Callable[[Any], tf.Tensor]:
 
 
 def _vector(features: tf.Tensor) -> tf.Tensor:
-    """The mean over the locations of a map [N, h, w, C]."""
+    """The mean of a map [N, h, w, C] over its locations."""
     return tf.reduce_mean(features, [1, 2]) if len(features.shape) == 4 else features

@@ -1,4 +1,4 @@
-"""Features of mean 0 and standard deviation 1."""
+"""Features with mean 0 and standard deviation 1."""
 
 from collections.abc import Sequence
 
@@ -9,19 +9,19 @@ CONSTANT = 1e-6  # standard deviation over mean: the rounding of float32
 
 
 def standardise(features: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """Features [N, F] less their mean and over their standard deviation, both [F]."""
+    """Features [N, F] minus their mean, divided by their standard deviation; both are [F]."""
     return (features - mean) / np.sqrt(variance)
 
 
 def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and variance of each feature, without a second copy of them all.
+    """Mean and variance of each feature, without a second copy of all features.
 
     Args:
         features: float32 [N, F].
 
     Returns:
         Both float32 [F]. The variance of a feature that is constant up to rounding is infinite, so
-        that it is 0 once standardised, also on images that differ from the training images.
+        that the standardised feature is 0, also on images that differ from the training images.
     """
     chunks = [slice(first, first + CHUNK_SIZE) for first in range(0, len(features), CHUNK_SIZE)]
     return chunk_moments(features, chunks)
@@ -30,11 +30,11 @@ def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def chunk_moments(
     features: np.ndarray, chunks: Sequence[slice | np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """As `moments`, of some of the features.
+    """Like `moments`, for some of the features.
 
     Args:
         features: float32 [N, F].
-        chunks: slices or indices of the features; no two have a feature in common.
+        chunks: Slices or indices of the features; no two have a feature in common.
 
     Returns:
         See `moments`.

@@ -2,7 +2,7 @@
 
 Both classify the same test images, so their difference is resampled image by image: the paired
 bootstrap (Efron & Tibshirani 1993, chapter 13, https://doi.org/10.1201/9780429246593). Two separate
-intervals may overlap where the difference is certain, as the same images are hard for both.
+intervals may overlap even if the difference is certain, because the same images are hard for both.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,17 +16,17 @@ from dim_tf.evaluation.report.formatting import format_value, reference_title
 from dim_tf.registry import REFERENCE_TITLES
 
 RESAMPLES = 2000
-# A sign test of fewer images that differ cannot reach 5 %: 2 / 2^5 = 0.0625.
+# A sign test on fewer images that differ cannot reach 5 %: 2 / 2^5 = 0.0625.
 LEAST_DIFFERENT = 6
 MAJORITY = 0.5  # of the test images, in one class
 _ROUNDING = 1e-9  # of means over seeds
-# In this order: kNN needs no training, so it is the verdict where it was measured.
+# In this order: kNN needs no training, so it is the verdict if it was measured.
 _TITLES = {
     "knn": "kNN",
     "knn_auc": "kNN AUC",
     "linear_probe": "linear probe",
     "linear_probe_auc": "linear probe AUC",
-    label_free_verdict.METRIC: "rotation probe",  # alone, where none of the others was measured
+    label_free_verdict.METRIC: "rotation probe",  # only if none of the others was measured
 }
 
 
@@ -40,16 +40,16 @@ def decide(
     """The verdict on an encoder, as in evaluation.json.
 
     Args:
-        results: of the encoder.
-        references: results of each reference, which takes part with its best endpoint.
-        endpoint: of the encoder, which takes part with this one.
-        was_trained: whether the sentence is about training, or about an encoder from a file.
+        results: Results of the encoder.
+        references: Results of each reference, which is represented by its best endpoint.
+        endpoint: Endpoint of the encoder that represents it.
+        was_trained: Whether the sentence is about training, or about an encoder from a file.
 
     Returns:
         `sentence`, `metric`, `endpoint`, `value`, `reference` (the best one), `reference_endpoint`,
         `difference`, its `ci95`, `n` test images, `helped` ("yes", "no" or "unclear"), and in
-        `probe` the same by the linear probe, where both were measured, else None. None where the
-        encoder or all references have neither metric, as without labels.
+        `probe` the same by the linear probe, if both were measured, else None. The result is None
+        if the encoder or all references have neither metric, as without labels.
     """
     verdicts = [
         _by_metric(metric, encoder, of_references, was_trained)
@@ -67,16 +67,16 @@ def decide(
 def with_most_frequent_class(
     verdict: dict[str, Any], labels: np.ndarray, label_names: Sequence[str]
 ) -> dict[str, Any]:
-    """A verdict that says what answering one class for every image is worth.
+    """A verdict that also states the accuracy of answering the same class for every image.
 
     Args:
-        verdict: By accuracy.
+        verdict: A verdict by accuracy.
         labels: Class numbers of the test images, int [N].
-        label_names: Of the classes.
+        label_names: Names of the classes.
 
     Returns:
-        The verdict with `most_frequent_class`, its `name` and `fraction`. The sentence states it
-        where it is at least half of the images, so that accuracies near it mean little.
+        The verdict with `most_frequent_class`, its `name` and `fraction`. The sentence states it if
+        it is at least half of the images, so that accuracies near it mean little.
     """
     counts = np.bincount(labels, minlength=len(label_names))
     name, fraction = label_names[int(counts.argmax())], float(counts.max() / len(labels))
@@ -91,12 +91,12 @@ def with_most_frequent_class(
 
 
 def protocol(verdict: dict[str, Any] | None, *, has_labels: bool, has_references: bool) -> str:
-    """How the verdict was reached, or why there is none: one sentence.
+    """How the verdict was reached, or why there is none, in one sentence.
 
     Args:
-        verdict: of `decide`.
-        has_labels: whether the images have labels.
-        has_references: whether references were to be measured.
+        verdict: Result of `decide`.
+        has_labels: Whether the images have labels.
+        has_references: Whether references were to be measured.
     """
     if verdict:
         resamples = bootstrap.RESAMPLES if verdict["metric"].endswith("_auc") else RESAMPLES
@@ -117,10 +117,10 @@ def lines(evaluation: dict[str, Any]) -> list[str]:
     """The last lines of an evaluation: the verdict by kNN, then by the linear probe.
 
     Args:
-        evaluation: the content of evaluation.json.
+        evaluation: The content of evaluation.json.
 
     Returns:
-        One line for each; why there is none; empty for an evaluation without measures.
+        One line for each; or why there is none; empty for an evaluation without measures.
     """
     verdict = evaluation.get("verdict")
     if verdict:
@@ -186,11 +186,11 @@ def _by_metric(metric, encoder, references, was_trained) -> dict[str, Any]:
 def difference_interval(encoder: PerImage, reference: PerImage) -> bootstrap.Interval:
     """The 95 % interval of the difference between two values on the same test images.
 
-    A resample draws the same images for both. AUCs get fewer, as they take longer.
+    A resample draws the same images for both. AUCs get fewer resamples, because they take longer.
 
     Args:
-        encoder: correctness or scores of each image, of the encoder.
-        reference: the same, of the reference.
+        encoder: Correctness or scores of each image, by the encoder.
+        reference: The same, by the reference.
     """
     return bootstrap.interval(
         encoder.num_images,
@@ -222,7 +222,7 @@ def _beginning(
         effect = f"This encoder is worse than {title}"
     elif name in REFERENCE_TITLES:
         effect = "Training did not help"
-    else:  # it may have helped, less than a model from elsewhere is worth
+    else:  # it may have helped, but less than a model from elsewhere is worth
         effect = f"Training did not beat {title}"
     is_output = reference.endpoint in ("global", "pixels")
     return f"{effect}: use {title}{'' if is_output else f' ({reference.endpoint})'}; "
@@ -233,6 +233,6 @@ def _ends(interval: bootstrap.Interval, unit: str) -> str:
 
 
 def _format_difference(value: float, unit: str) -> str:
-    """Points, or an AUC; a zero has no sign."""
+    """A difference in points, or of AUCs; a zero has no sign."""
     scale, digits = (100, 1) if unit == "fraction" else (1, 3)
     return f"{round(scale * value, digits) + 0.0:.{digits}f}".replace("-", "−")

@@ -1,4 +1,4 @@
-"""Export of an encoder as a SavedModel and as TFLite, each loaded again and compared."""
+"""Export of an encoder as a SavedModel and as TFLite; each is loaded again and compared."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ __all__ = ["EncoderLayer", "encoder_at"]
 
 
 def __getattr__(name: str) -> Any:
-    """Imports the Keras layer when it is used, because TensorFlow takes seconds."""
+    """Imports the Keras layer on use, because TensorFlow takes seconds."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import keras_models  # noqa: F401  refuses other backends before Keras is imported

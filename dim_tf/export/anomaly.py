@@ -4,8 +4,8 @@
     outputs = detector.signatures["serving_default"](images=images)  # float32 in [0, 1]
     outputs["score"], outputs["p_value"], outputs["is_anomalous"], outputs["heat_map"]
 
-`serving_bytes` takes `image_bytes`, encoded images of any size, and gives `valid` too. A heat map
-has the size of the images that the encoder takes.
+`serving_bytes` takes `image_bytes`, encoded images of any size, and also returns `valid`. A heat
+map has the size of the images that the encoder takes.
 """
 
 import json
@@ -28,17 +28,17 @@ CANDIDATES = 5  # patches of the bank whose distance is computed from difference
 
 @dataclass(frozen=True)
 class AnomalyModel:
-    """What a detector adds to an encoder; of M patches of its memory bank.
+    """What a detector adds to an encoder; its memory bank has M patches.
 
     Attributes:
         bank: float32 [M, D].
-        supporting: int [M, k], rows of the bank that are nearest to each, itself among them; k = 1:
-            image scores are not weighted.
-        neighbourhood: Locations a side that are averaged.
+        supporting: int [M, k], for each patch the nearest rows of the bank, including itself; k =
+            1: image scores are not weighted.
+        neighbourhood: Locations per side that are averaged.
         threshold: A higher score is anomalous.
         normal_scores: float [n], ascending, for p-values.
-        row_weights: float32 [h, H], how rows of a heat map are made of rows of locations.
-        column_weights: float32 [w, W], likewise of columns.
+        row_weights: float32 [h, H], weights that make rows of a heat map from rows of locations.
+        column_weights: float32 [w, W], the same for columns.
     """
 
     bank: np.ndarray
@@ -56,16 +56,16 @@ def save(
     model: AnomalyModel,
     metadata: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Writes the SavedModel; its asset metadata.json is the encoder's, with what is here.
+    """Writes the SavedModel; its asset metadata.json is the encoder's, with these entries added.
 
-    Memory of a call: M H W numbers, for one image after the other.
+    Memory of a call: M H W numbers, for one image after another.
 
     Args:
-        local_maps: Of an export; the bank is of its maps.
-        path: Of the new SavedModel.
-        model: What is added.
-        metadata: What replaces entries of the encoder's metadata.json, as its name; of "anomaly",
-            what is added to the description of the detector.
+        local_maps: Local maps of an export; the bank is made of its maps.
+        path: Path of the new SavedModel.
+        model: What is added to the encoder.
+        metadata: Entries that replace those of the encoder's metadata.json, such as its name; the
+            entry "anomaly" is added to the description of the detector.
 
     Returns:
         The content of metadata.json.
@@ -128,8 +128,8 @@ class _Scorer(tf.Module):
         self.threshold, self.neighbourhood = float(model.threshold), model.neighbourhood
 
     def outputs(self, maps: tf.Tensor) -> dict[str, tf.Tensor]:
-        """What the signatures give for local maps, float32 [N, H, W, D]."""
-        # The padding of an average pool does not count.
+        """The outputs of the signatures for local maps, float32 [N, H, W, D]."""
+        # An average pool does not count its padding.
         averaged = tf.nn.avg_pool2d(maps, self.neighbourhood, 1, "SAME")
         height, width, size = maps.shape[1:]
         scores, patches = tf.map_fn(
@@ -154,7 +154,7 @@ class _Scorer(tf.Module):
 
     def _score(self, patches):
         queries = patches - self.center
-        # Half the negated squared distances, but for the query's own square; they round.
+        # Half the negated squared distances, without the query's own square; they are rounded.
         likeness = tf.matmul(queries, self.bank, transpose_b=True) - self.half_squares
         candidates = tf.math.top_k(likeness, min(CANDIDATES, self.bank.shape[0])).indices
         exact = tf.norm(queries[:, tf.newaxis] - tf.gather(self.bank, candidates), axis=2)
@@ -171,7 +171,7 @@ class _Scorer(tf.Module):
 
 
 def _constant(values: np.ndarray) -> tf.Variable:
-    """A variable: what a graph holds as constants is limited to 2 GB."""
+    """A variable, because the constants of a graph are limited to 2 GB."""
     return tf.Variable(values, trainable=False)
 
 
@@ -182,20 +182,20 @@ def check(
     scores: np.ndarray,
     patch_scores: np.ndarray,
 ) -> float:
-    """Loads the SavedModel and compares its signatures with scores that were computed without it.
+    """Loads the SavedModel and compares its signatures with scores computed without it.
 
     Args:
-        path: Of the SavedModel.
-        pixels: float32 [N, H, W, C], images as the encoder takes them.
-        files: The same images, encoded without a loss.
-        scores: float [N].
-        patch_scores: float [N, H, W].
+        path: Path of the SavedModel.
+        pixels: float32 [N, H, W, C], images in the form that the encoder takes.
+        files: The same images, losslessly encoded.
+        scores: float [N], image scores.
+        patch_scores: float [N, H, W], scores of the locations.
 
     Returns:
         The largest difference, relative to the largest score.
 
     Raises:
-        RunError: It exceeds the tolerance of an export.
+        RunError: The difference exceeds the tolerance of an export.
     """
     signatures = tf.saved_model.load(str(path)).signatures
     differences = []

@@ -16,7 +16,7 @@ FILE = "backbone.keras"
 
 
 def settings(encoder: BackboneEncoder) -> dict[str, Any]:
-    """The settings of an encoder's Keras model in metadata.json, as JSON has them."""
+    """The settings of an encoder's Keras model as in metadata.json."""
     config = encoder.get_config()
     names = ("input_scaling", "local_layer", "conv_layer", "head", "batch_norm")
     return {name: config[name] for name in names}
@@ -33,13 +33,13 @@ def scaling_flag(scaling: str | Sequence[float | Sequence[float]]) -> str:
 
 
 def write(encoder: BackboneEncoder, folder: Path) -> None:
-    """Writes the encoder's Keras model into a folder, without the head.
+    """Writes the encoder's Keras model, without the head, into a folder.
 
-    All its layers are trainable in the file, as in a new model, whichever the encoder trained.
+    All its layers are trainable in the file, as in a new model, whichever of them were trained.
 
     Args:
-        encoder: built, in float32.
-        folder: of the version.
+        encoder: Built, in float32.
+        folder: Folder of the version.
     """
     backbone = encoder.backbone
     layers = list(backbone._flatten_layers())  # parents before children
@@ -57,20 +57,20 @@ def check(encoder: BackboneEncoder, folder: Path, pixels: np.ndarray) -> float:
     """Loads the file and compares its maps with the encoder's.
 
     Args:
-        encoder: that was written.
-        folder: of the version.
+        encoder: The encoder that was written.
+        folder: Folder of the version.
         pixels: float32 [N, H, W, 3] in [0, 1].
 
     Returns:
         The largest difference, relative to the largest feature.
 
     Raises:
-        RunError: it cannot be loaded in Keras' safe mode, or differs by more than
+        RunError: The file cannot be loaded in Keras' safe mode, or differs by more than
             `saved_model.TOLERANCE`.
     """
     try:
         backbone = keras_file.load(str(folder / FILE))
-    except Exception as error:  # Keras raises any kind
+    except Exception as error:  # Keras raises errors of any type
         line = str(error).strip().partition("\n")[0][:300]
         raise RunError(
             f"{FILE} cannot be loaded again ({line}); nothing was published: register the classes "

@@ -82,22 +82,22 @@ class ModelCardInfo:
     """What a model card and metadata.json say about an encoder.
 
     Attributes:
-        training_data: one sentence on the training images.
-        method: completes "learned ...": from which kind of data, by which method.
-        objective: one line on the objective.
-        encoder: the preset's name; empty: that of the class.
-        initial_weights: one line on the weights before training; empty: random.
-        steps: of training.
-        batch_size: images in a step.
-        fitted_images: images that an encoder without training steps was fitted on; 0: it was
-            trained.
-        license: of the encoder's weights; empty: not stated.
-        note: one sentence for the card; empty: none.
-        experiment: the settings of training.
-        evaluation: the content of evaluation.json; empty: not measured.
-        metrics: Markdown of the evaluation's metrics, for the card; empty: not measured.
-        feature_choice: why the encoder gives its feature: the entry "feature" of evaluation.json;
-            empty: nothing is said of it.
+        training_data: One sentence on the training images.
+        method: Completes "learned ...": from which kind of data, by which method.
+        objective: One line on the objective.
+        encoder: Name of the preset; empty: that of the class.
+        initial_weights: One line on the weights before training; empty: random.
+        steps: Number of training steps.
+        batch_size: Images per step.
+        fitted_images: Number of images on which an encoder without training steps was fitted; 0: it
+            was trained.
+        license: License of the encoder's weights; empty: not stated.
+        note: One sentence for the card; empty: none.
+        experiment: The settings of training.
+        evaluation: The content of evaluation.json; empty: not measured.
+        metrics: The metrics of the evaluation as Markdown, for the card; empty: not measured.
+        feature_choice: Why the encoder returns its feature: the entry "feature" of evaluation.json;
+            empty: the card says nothing about it.
     """
 
     training_data: str = ""
@@ -123,14 +123,14 @@ def render(
     checked: int,
     calibrated: int,
 ) -> str:
-    """The card, Markdown.
+    """The card as Markdown.
 
     Args:
-        metadata: the content of assets/metadata.json.
-        metrics: Markdown of the evaluation's metrics; empty: not measured.
-        files: the TFLite files.
-        checked: images that they were compared on.
-        calibrated: images that gave int8 its ranges.
+        metadata: The content of assets/metadata.json.
+        metrics: The metrics of the evaluation as Markdown; empty: not measured.
+        files: The TFLite files.
+        checked: Number of images on which they were compared.
+        calibrated: Number of images that gave int8 its ranges.
     """
     name = metadata["name"]
     return _CARD.substitute(
@@ -173,9 +173,10 @@ def _length(metadata):
 
 
 def _knn_command(metadata):
-    """How to measure kNN with the SavedModel.
+    """The command that measures kNN with the SavedModel.
 
-    Empty where kNN was not measured, or on a folder, which readers of the card do not have.
+    Empty if kNN was not measured, or was measured on a folder, which readers of the card do not
+    have.
     """
     dataset = metadata["experiment"].get("dataset", "folder")
     if dataset == "folder" or not {"knn", "knn_auc"} & metadata["evaluation"].keys():
@@ -200,10 +201,10 @@ def _flag_value(value):
 
 
 def initial_weights(metadata: dict[str, Any]) -> str:
-    """A line on the weights before training; empty where they were random.
+    """A line on the weights before training; empty if they were random.
 
     Args:
-        metadata: the content of assets/metadata.json.
+        metadata: The content of assets/metadata.json.
     """
     weights = metadata["initial_weights"]
     if not weights:
@@ -215,7 +216,7 @@ def initial_weights(metadata: dict[str, Any]) -> str:
 
 
 def _backbone_code(metadata):
-    """How to load the Keras model; empty where the encoder is none."""
+    """How to load the Keras model; empty if the encoder is not a Keras model."""
     settings = metadata.get("backbone")
     if not settings:
         return ""
@@ -226,7 +227,7 @@ def _backbone_code(metadata):
 
 
 def _feature(metadata):
-    """What the encoder gives, how large it is and why; the values that it was chosen by."""
+    """The encoder's feature, its size and why it was chosen; the values that decided it."""
     choice = metadata["feature"]
     sentences = [
         f"`{choice['name']}`, {metadata['dimension']:,} numbers an image: "

@@ -103,14 +103,14 @@ from dim_tf.export import tflite
 
 @dataclass(frozen=True)
 class TFLiteFile:
-    """A row of the card's table of TFLite files.
+    """A row in the card's table of TFLite files.
 
     Attributes:
-        variant: of the file.
-        size: in bytes.
-        fidelity: how well it answers as the Keras model does: values by their names.
-        milliseconds: for one image; None: not timed.
-        runtime: the oldest TensorFlow Lite that loads it; empty: not stated.
+        variant: Which file it is.
+        size: Its size in bytes.
+        fidelity: How closely it reproduces the Keras model: values by name.
+        milliseconds: Time for one image; None: not timed.
+        runtime: The oldest TensorFlow Lite that loads it; empty: not stated.
     """
 
     variant: "Variant"
@@ -124,8 +124,8 @@ def input_section(metadata: dict[str, Any], invalid: str = _INVALID) -> str:
     """The images that the model takes, and its signatures.
 
     Args:
-        metadata: the content of assets/metadata.json.
-        invalid: a sentence on encoded images that cannot be decoded.
+        metadata: The content of assets/metadata.json.
+        invalid: A sentence on encoded images that cannot be decoded.
     """
     frame = ImageFrame.of(metadata["image_size"], metadata["channels"], metadata["fit"])
     return _INPUT.substitute(
@@ -145,7 +145,7 @@ def input_section(metadata: dict[str, Any], invalid: str = _INVALID) -> str:
 
 
 def serving_section(name: str) -> str:
-    """How TensorFlow Serving serves the model of that name."""
+    """How to serve the model of that name with TensorFlow Serving."""
     return _SERVING.substitute(
         name=markdown.escape(name),
         model_name=shlex.quote(f"MODEL_NAME={name}"),
@@ -175,12 +175,12 @@ def _encoded(metadata):
 
 
 def tflite_code(metadata: dict[str, Any], files: list[TFLiteFile], output: str) -> str:
-    """Python that runs one of the files, preferably one for any batch size; empty without any.
+    """Python code that runs one of the files, preferably one for any batch size; empty if none.
 
     Args:
-        metadata: the content of assets/metadata.json.
-        files: the TFLite files.
-        output: that it reads.
+        metadata: The content of assets/metadata.json.
+        files: The TFLite files.
+        output: The output that the code reads.
     """
     if not files:
         return ""
@@ -200,19 +200,19 @@ def tflite_section(
     fidelity: str,
     task: str,
 ) -> str:
-    """The table of the TFLite files; empty without any.
+    """The table of the TFLite files; empty if there are none.
 
     Args:
-        files: the TFLite files.
-        checked: images that they were compared on.
-        calibrated: images that gave int8 its ranges.
-        channels: of the images.
-        fidelity: a sentence on the values of `TFLiteFile.fidelity`, without the full stop.
-        task: of MediaPipe.
+        files: The TFLite files.
+        checked: Number of images on which they were compared.
+        calibrated: Number of images that gave int8 its ranges.
+        channels: Channels of the images.
+        fidelity: A sentence on the values of `TFLiteFile.fidelity`, without the full stop.
+        task: The MediaPipe task.
     """
     if not files:
         return ""
-    takes_rgb = channels == 3  # which alone MediaPipe feeds
+    takes_rgb = channels == 3  # MediaPipe feeds only RGB
     measures = list(files[0].fidelity)
     is_timed = all(f.milliseconds is not None for f in files)
     time = ["ms an image"] if is_timed else []

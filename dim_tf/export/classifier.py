@@ -1,4 +1,4 @@
-"""Publishes a classifier as exported/<name>/<version>/: an encoder with a linear head."""
+"""Exports a classifier to exported/<name>/<version>/: an encoder with a linear head."""
 
 import dataclasses
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ VARIANTS = tuple(
     )
     for variant in tflite.VARIANTS
 )
-# The largest mean distance of the probabilities from the Keras model's, by precision.
+# The largest mean distance of the probabilities from those of the Keras model, by precision.
 MAX_DISTANCE = {"float16": 0.002, "dynamic": 0.05, "int8": 0.1}
 
 
@@ -40,9 +40,9 @@ class ClassifierInfo:
     """Content of a classifier's card and metadata.json.
 
     Attributes:
-        encoder: of its encoder. `license`, `note` and `experiment` are the classifier's.
-        labelled_data: one sentence on the labelled images.
-        report: how it was trained and how good it is, as `finetuning.report` writes it; it becomes
+        encoder: Entries on its encoder. `license`, `note` and `experiment` are the classifier's.
+        labelled_data: One sentence on the labelled images.
+        report: How it was trained and how good it is, as written by `finetuning.report`; it becomes
             the entry "classifier" of metadata.json.
     """
 
@@ -59,24 +59,26 @@ def publish_classifier(
     info: ClassifierInfo | None = None,
     options: ExportOptions | None = None,
 ) -> tuple[Path, float]:
-    """Writes the next version of an exported classifier, as `publish.publish` does of an encoder.
+    """Writes the next version of an exported classifier, as `publish.publish` does for an encoder.
 
     Args:
-        encoder: built, in float32.
-        head: on `options.feature`, its temperature folded in.
+        encoder: Built, in float32.
+        head: The head on `options.feature`, with its temperature folded in.
         folder: exported/<name>.
-        pixels: float32 [N, H, W, C], real images of the encoder's size, as the export takes them.
-        info: for the card; None: the defaults.
-        options: None: the defaults. The names of the labels are the head's.
+        pixels: float32 [N, H, W, C], real images of the encoder's size, in the form that the export
+            takes.
+        info: Entries of the card; None: the defaults.
+        options: The options; None: the defaults. The names of the labels are the head's.
 
     Returns:
-        The version's folder, and the largest difference of a probability from the Keras model's.
+        The folder of the version, and the largest difference of a probability from the Keras
+        model's.
 
     Raises:
-        InputError: the folder cannot be written, `options.max_pixels` is too small, or an option
-            is of encoders alone.
-        RunError: the export differs from the Keras model, TFLite cannot convert it, the disk is
-            full, or an old version could not be removed, after the new one was published.
+        InputError: The folder cannot be written, `options.max_pixels` is too small, or an option is
+            for encoders only.
+        RunError: The export differs from the Keras model, TFLite cannot convert it, the disk is
+            full, or an old version could not be removed after the new one was published.
     """
     info, options = info or ClassifierInfo(), options or ExportOptions()
     check_classifier_export(
@@ -95,7 +97,7 @@ def publish_classifier(
 
 
 def _write_version(folder, encoder, head, name, pixels, info, options):
-    """Writes and checks everything in a version's folder; returns the largest difference."""
+    """Writes and checks everything in the folder of a version; returns the largest difference."""
     calibration = pixels if options.calibration is None else options.calibration
     metadata = publish.describe(encoder, name, info.encoder, options) | {
         "labels": list(head.label_names),
@@ -134,10 +136,10 @@ def _write_version(folder, encoder, head, name, pixels, info, options):
 
 
 def _fidelity(path, variant, pixels, expected, multi_label) -> dict[str, str]:
-    """How near a TFLite file's probabilities are to the Keras model's.
+    """How close the probabilities of a TFLite file are to those of the Keras model.
 
     Raises:
-        RunError: too far.
+        RunError: They are too far apart.
     """
     if variant.dtype == "uint8":
         tflite.check_byte_input(path)
@@ -158,9 +160,9 @@ def _fidelity(path, variant, pixels, expected, multi_label) -> dict[str, str]:
 
 
 def mean_distance(probabilities: np.ndarray, expected: np.ndarray, multi_label: bool) -> float:
-    """The mean total variation distance of images' distributions, both [N, labels].
+    """The mean total variation distance between the images' distributions, both [N, labels].
 
-    That is half the sum of the absolute differences; of attributes the mean of these.
+    That is half the sum of the absolute differences; for attributes, the mean of these.
     """
     differences = np.abs(probabilities - expected)
     return float(differences.mean() if multi_label else differences.sum(axis=1).mean() / 2)

@@ -11,7 +11,7 @@ from dim_tf.export.card_sections import TFLiteFile
 from dim_tf.export.classifier_saved_model import PROBABILITIES
 
 MAX_LABELS = 100  # in the table of labels
-MAX_CONFUSION = 20  # classes of a whole confusion matrix; of more the most frequent confusions
+MAX_CONFUSION = 20  # classes of a full confusion matrix; with more, the most frequent confusions
 
 _CARD = string.Template("""\
 # $name
@@ -68,13 +68,13 @@ _NOT_MEASURED = "## Evaluation\n\nNot measured.\n\n"
 
 
 def render(metadata: dict[str, Any], files: list[TFLiteFile], checked: int, calibrated: int) -> str:
-    """The card, Markdown.
+    """The card as Markdown.
 
     Args:
-        metadata: the content of assets/metadata.json.
-        files: the TFLite files.
-        checked: images that they were compared on.
-        calibrated: images that gave int8 its ranges.
+        metadata: The content of assets/metadata.json.
+        files: The TFLite files.
+        checked: Number of images on which they were compared.
+        calibrated: Number of images that gave int8 its ranges.
     """
     name, labels, report = metadata["name"], metadata["labels"], metadata["classifier"]
     kind = "attributes" if metadata["multi_label"] else "classes"
@@ -120,7 +120,7 @@ def _label_names(labels):
 
 
 def _mediapipe(metadata, files):
-    """How MediaPipe loads one of the files; empty where it loads none."""
+    """How to load one of the files in MediaPipe; empty if it can load none of them."""
     loaded = [f.variant.file for f in files if f.variant.for_mediapipe]
     if not loaded or metadata["channels"] != 3:
         return ""
@@ -153,7 +153,7 @@ def _training(report):
 
 
 def _quality(report, kind):
-    """All that was measured on test images."""
+    """Everything that was measured on test images."""
     quality = report.get("quality")
     if not quality:
         return _NOT_MEASURED
@@ -165,9 +165,9 @@ def _quality(report, kind):
         f"({tables.interval(quality['interval'])})** ({of_kind}), mean recall "
         f"{tables.percent(quality['balanced_accuracy'])}.",
         f"Expected calibration error {tables.percent(calibration['error'])} "
-        f"({len(calibration['bins'])} bins of equal width): by so much confidence and accuracy are "
-        "apart.",
-        "Intervals, 95 %: of fractions by Wilson's score, else by the bootstrap over test images.",
+        f"({len(calibration['bins'])} bins of equal width): the mean distance of "
+        "confidence and accuracy.",
+        "95 % intervals: by Wilson's score for fractions, else by the bootstrap over test images.",
     ]
     sections = ["## Evaluation\n\n" + "\n".join(sentences)]
     sections += [_labels(quality), _confusion(quality)]
@@ -206,7 +206,7 @@ def _confusion(quality):
 
 
 def _table(table):
-    """In Markdown, with its note; empty where there is none."""
+    """The table in Markdown, with its note; empty if there is none."""
     if table is None:
         return ""
     rows = [[markdown.escape(cell) for cell in row] for row in table.rows]

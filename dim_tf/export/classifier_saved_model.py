@@ -31,9 +31,9 @@ def root_object(
     variables.
 
     Args:
-        encoder: built, in float32.
-        head: on `options.feature`.
-        options: of the SavedModel.
+        encoder: Built, in float32.
+        head: The head on `options.feature`.
+        options: Options of the SavedModel.
     """
     channels = encoder.image_shape[-1]
     kernel = tf.Variable(head.kernel, name="head/kernel")
@@ -69,10 +69,11 @@ def signatures(
     """The signatures of a classifier for images of a frame.
 
     serving_default: images -> probabilities, float32 [N, labels], and classes, string [N], the
-    likeliest label; serving_bytes: the same of image_bytes, encoded images of any size;
-    serving_bytes_valid: the same, and whether each image could be decoded (of one that could not
-    the probabilities are 0 and the class is empty); probabilities: images -> probabilities alone,
-    for formats without text; features: images -> the feature that the head takes.
+        likeliest label. serving_bytes: the same for image_bytes, encoded images of any size.
+        serving_bytes_valid: the same, and whether each image could be decoded (if not, its
+        probabilities are 0 and its class is empty). probabilities: images -> only the
+        probabilities, for formats without text. features: images -> the feature that the head
+        takes.
     """
     spec = _images_spec(frame)
     bytes_spec = tf.TensorSpec([None], tf.string, name="image_bytes")
@@ -124,11 +125,11 @@ def save(
     """Writes the SavedModel of a classifier to `path`.
 
     Args:
-        encoder: built, in float32.
-        head: on `options.feature`.
-        path: its folder.
-        options: of which `quantization` and `neighbours` do not apply; the names of the labels
-            are the head's.
+        encoder: Built, in float32.
+        head: The head on `options.feature`.
+        path: Folder of the SavedModel.
+        options: Options of the SavedModel. `quantization` and `neighbours` do not apply; the names
+            of the labels are the head's.
 
     Returns:
         The content of metadata.json: `options.metadata`, and the inputs and outputs of each
@@ -143,7 +144,7 @@ def save(
 def keras_probabilities(
     encoder: keras.Model, head: LinearHead, pixels: np.ndarray, options: SavedModelOptions
 ) -> np.ndarray:
-    """The expected output for images as the SavedModel takes them, float32 [N, labels]."""
+    """The expected output for images in the form that the SavedModel takes, float32 [N, labels]."""
     unit = image_ops.scale_to_unit(pixels, options.scaling)
     return head.probabilities(keras_features(encoder, unit, options.feature))
 
@@ -158,17 +159,17 @@ def check(
     """Loads the SavedModel and compares every way to call it with the Keras model.
 
     Args:
-        path: of the SavedModel.
-        encoder: that was saved.
-        head: that was saved.
-        pixels: float32 [N, H, W, C], real images; if they are no arrays, multiples of 1/255.
-        options: that it was saved with.
+        path: Path of the SavedModel.
+        encoder: The encoder that was saved.
+        head: The head that was saved.
+        pixels: float32 [N, H, W, C], real images; multiples of 1/255 unless they are arrays.
+        options: The options with which it was saved.
 
     Returns:
         The largest difference of a probability.
 
     Raises:
-        RunError: it exceeds `TOLERANCE`, or a class is not the likeliest label.
+        RunError: The difference exceeds `TOLERANCE`, or a class is not the likeliest label.
     """
     loaded = tf.saved_model.load(str(path))
     call = loaded.signatures
@@ -194,10 +195,10 @@ def check(
 
 
 def check_difference(name: str, probabilities: np.ndarray, expected: np.ndarray) -> float:
-    """The largest difference of probabilities, both [N, labels].
+    """The largest difference between probabilities, both [N, labels].
 
     Raises:
-        RunError: it exceeds `TOLERANCE`.
+        RunError: It exceeds `TOLERANCE`.
     """
     difference = float(np.abs(probabilities - expected).max())
     if not difference <= TOLERANCE:

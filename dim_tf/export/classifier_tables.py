@@ -1,4 +1,4 @@
-"""Tables of what was measured of a classifier: for its card and for the page of --mode=finetune."""
+"""Tables of a classifier's measurements: for its card and for the page of --mode=finetune."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -10,8 +10,8 @@ class Table(NamedTuple):
     """A table whose cells are text.
 
     Attributes:
-        columns: Their titles; the first column names the rows.
-        rows: Cells, as many as columns.
+        columns: The titles of the columns; the first column names the rows.
+        rows: The cells of each row, one for each column.
         note: What the columns mean.
     """
 
@@ -24,7 +24,7 @@ def labels(quality: Mapping[str, Any]) -> Table:
     """Accuracy and precision of each class or attribute.
 
     Args:
-        quality: Of the report of a classifier. Attributes have no confusion matrix.
+        quality: The quality from the report of a classifier. Attributes have no confusion matrix.
     """
     are_attributes = not len(quality["confusion"])
     columns = ["label", "test images", "accuracy", _INTERVAL, "precision"]
@@ -40,16 +40,16 @@ def labels(quality: Mapping[str, Any]) -> Table:
         for label in quality["labels"]
     ]
     note = (
-        "Accuracy: right answers, present or absent."
+        "Accuracy: correct answers, present or absent."
         if are_attributes
-        else "Accuracy of a class: how many of its images get it. Precision: how many of the "
-        "images that get it have it."
+        else "Accuracy of a class: the fraction of its images that are predicted as it. "
+        "Precision: the fraction of the images predicted as it that belong to it."
     )
     return Table(columns + ["recall"] * are_attributes, rows, note)
 
 
 def comparison(report: Mapping[str, Any]) -> Table | None:
-    """The same head on other features; None where none was compared."""
+    """The same head on other features; None if it was compared with none."""
     columns = [
         "the same head on",
         "accuracy",
@@ -72,7 +72,7 @@ def comparison(report: Mapping[str, Any]) -> Table | None:
 
 
 def labels_curve(report: Mapping[str, Any]) -> Table | None:
-    """The head on frozen features, by the number of labels; None where it was not measured."""
+    """The head on frozen features, by the number of labels; None if it was not measured."""
     quality = report.get("quality") or {"confusion": ()}
     are_attributes = not len(quality["confusion"])
     of_kind = "labelled images" if are_attributes else "labels a class"
@@ -88,7 +88,7 @@ def labels_curve(report: Mapping[str, Any]) -> Table | None:
         ]
         for point in report.get("labels_curve", ())
     ]
-    note = "The head on frozen features, from so many labels."
+    note = "The head on frozen features, trained on this many labels."
     return Table(columns, rows, note) if rows else None
 
 

@@ -2,10 +2,11 @@
 
     python -m dim_tf.export.convert --to=onnx,openvino exported/digits/2
 
-writes exported/digits/converted/2/onnx/ and .../openvino/. Each is loaded again by its runtime and
+writes exported/digits/converted/2/onnx/ and .../openvino/. Each result is loaded by its runtime and
 compared with the SavedModel on the images of the export's warm-up requests, one at a time and all
-together, before it replaces an earlier one. A runtime whose conversion fails keeps its earlier
-files, and the others are still converted. docs/howto/convert.md has the packages of each.
+together, before it replaces an earlier one. If the conversion for a runtime fails, its earlier
+files are kept and the other runtimes are still converted. docs/howto/convert.md lists the packages
+that each runtime needs.
 """
 
 import argparse
@@ -44,13 +45,13 @@ TOLERANCE = saved_model.TOLERANCE  # of the largest output; all runtimes compute
 
 @dataclass(frozen=True)
 class Source:
-    """A version of an export, loaded.
+    """A loaded version of an export.
 
     Attributes:
-        path: its folder.
-        model: the SavedModel.
-        signature: the one that is converted.
-        images: float32 [N, H, W, C], real ones.
+        path: Its folder.
+        model: The SavedModel.
+        signature: The signature that is converted.
+        images: float32 [N, H, W, C], real images.
     """
 
     path: Path
@@ -60,10 +61,10 @@ class Source:
 
     @classmethod
     def load(cls, path: Path) -> "Source":
-        """Loads an encoder, for its feature, or a classifier, for its probabilities.
+        """Loads an encoder, to convert its feature, or a classifier, to convert its probabilities.
 
         Raises:
-            InputError: the folder holds neither, or its files differ from its SHA256SUMS.
+            InputError: The folder holds neither, or its files differ from its SHA256SUMS.
         """
         _check_is_version(path)
         verify.check(str(path), "DIR")
@@ -88,7 +89,7 @@ class Source:
         return {name: output.numpy() for name, output in outputs.items()}
 
     def write(self, folder: Path) -> None:
-        """Writes a SavedModel that has the signature that is converted, and nothing else."""
+        """Writes a SavedModel that has only the signature that is converted."""
         signature = self.model.signatures[self.signature]
         (spec,) = signature.structured_input_signature[1].values()
         root = tf.Module()
@@ -113,15 +114,15 @@ def convert(source: Source, runtime: Runtime, target: Path) -> float:
     """Converts for one runtime; its folder appears whole, or stays as it was.
 
     Args:
-        source: the SavedModel.
-        runtime: for which.
-        target: the folder of the runtime's files; replaced. No other process may write it.
+        source: The SavedModel.
+        runtime: The runtime to convert for.
+        target: Folder of the runtime's files; it is replaced. No other process may write to it.
 
     Returns:
         The largest difference from the SavedModel, relative to its largest output.
 
     Raises:
-        RunError: the model cannot be converted or run, its outputs differ by more than `TOLERANCE`,
+        RunError: The model cannot be converted or run, its outputs differ by more than `TOLERANCE`,
             or the disk is full.
     """
     advice = f"what was in {target} is intact; make room and run the command again"
@@ -146,7 +147,7 @@ def convert(source: Source, runtime: Runtime, target: Path) -> float:
 
 @contextlib.contextmanager
 def _failure(runtime: Runtime, what: str) -> Iterator[None]:
-    """Raises RunError for an exception of any class, as foreign converters raise."""
+    """Raises RunError for an exception of any class, since foreign converters raise any."""
     try:
         yield
     except Exception as error:
@@ -156,14 +157,14 @@ def _failure(runtime: Runtime, what: str) -> Iterator[None]:
 
 
 def largest_difference(source: Source, run: Run) -> float:
-    """The largest difference of a runtime's outputs, relative to the SavedModel's largest.
+    """The largest difference of a runtime's outputs, relative to the SavedModel's largest output.
 
     Args:
-        source: the SavedModel, and the images: all together, and the first alone.
-        run: the converted model.
+        source: The SavedModel, and the images: all together, and the first alone.
+        run: The converted model.
 
     Raises:
-        RunError: the outputs have other names or shapes, or are not finite.
+        RunError: The outputs have other names or shapes, or are not finite.
     """
     differences = []
     for images in (source.images, source.images[:1]):
@@ -185,19 +186,19 @@ def largest_difference(source: Source, run: Run) -> float:
 
 
 def convert_all(source: Source, runtimes: Iterable[Runtime], output: Path) -> int:
-    """Converts for each runtime in turn, and prints a line of each.
+    """Converts for each runtime in turn, and prints a line for each.
 
     Args:
-        source: the SavedModel.
-        runtimes: for which.
-        output: gets a folder for each.
+        source: The SavedModel.
+        runtimes: The runtimes to convert for.
+        output: The folder that gets a folder for each runtime.
 
     Returns:
-        The exit status: 1 if any failed, else 0.
+        The exit status: 1 if any conversion failed, else 0.
 
     Raises:
-        InputError: the folder cannot be made, is in use, is in the version, or holds other files in
-            place of those that this writes. Then nothing is written.
+        InputError: The folder cannot be created, is in use, is in the version, or holds files where
+            this writes its own. Then nothing is written.
     """
     status = 0
     check_outside(source.path, output, "--output")
@@ -222,12 +223,12 @@ def chosen_runtimes(text: str, tfjs_python: str = "", node_modules: str = "") ->
     """The runtimes of --to.
 
     Args:
-        text: their names, with commas between.
-        tfjs_python: of --tfjs_python.
-        node_modules: of --node_modules.
+        text: Their names, separated by commas.
+        tfjs_python: Value of --tfjs_python.
+        node_modules: Value of --node_modules.
 
     Raises:
-        InputError: a name is unknown, or something that a runtime needs is not installed.
+        InputError: A name is unknown, or something that a runtime needs is not installed.
     """
     runtimes: dict[str, Runtime] = {
         "onnx": OnnxRuntime(),
@@ -250,15 +251,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line.
 
     Returns:
-        The exit status: 0, all were converted; 1, some were not, and kept what was there; 2, a
-        wrong argument, or something is not installed.
+        The exit status: 0, all were converted; 1, some were not and their earlier files are kept;
+        2, a wrong argument, or something is not installed.
     """
     parser = argparse.ArgumentParser(
         prog="python -m dim_tf.export.convert",
         description="Converts an exported encoder or classifier for other runtimes; each result "
         "is compared with the SavedModel before it replaces an earlier one.",
-        epilog="Exit status: 0, all were converted; 1, some were not, and kept what was there; 2, "
-        "a wrong argument, or something is not installed.",
+        epilog="Exit status: 0, all were converted; 1, some were not and their earlier files are "
+        "kept; 2, a wrong argument, or something is not installed.",
         allow_abbrev=False,
     )
     parser.add_argument("folder", metavar="DIR", type=Path, help="a version, as exported/digits/2")

@@ -51,11 +51,11 @@ _NOT_MEASURED = (
 
 
 def render(metadata: Mapping[str, Any], checked: int) -> str:
-    """The card, Markdown.
+    """The card as Markdown.
 
     Args:
         metadata: The content of assets/metadata.json.
-        checked: Images that the SavedModel was compared with the detector on.
+        checked: Number of images on which the SavedModel was compared with the detector.
     """
     name, detector = metadata["name"], metadata["anomaly"]
     low, high = detector["false_alarms_ci95"]
@@ -87,7 +87,7 @@ def render(metadata: Mapping[str, Any], checked: int) -> str:
 
 
 def _measured(values: Mapping[str, Any]) -> str:
-    """What was measured against known defects."""
+    """The values measured against known defects."""
     if not values:
         return _NOT_MEASURED
     low, high = values["image_auroc_ci95"]

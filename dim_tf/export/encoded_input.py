@@ -1,4 +1,4 @@
-"""The files that an exported encoder takes as bytes: JPEG and PNG; of arrays, .npy."""
+"""The files that an exported encoder takes as bytes: JPEG and PNG; for arrays, .npy."""
 
 from typing import TYPE_CHECKING
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def decode_all(encoded: tf.Tensor, frame: ImageFrame, options: "SavedModelOptions") -> tf.Tensor:
-    """Files, string [N], as the images that the encoder takes; one that is refused fails all.
+    """Decodes files, string [N], to the encoder's images; if one is refused, all fail.
 
     Args:
-        encoded: the files.
-        frame: what an image becomes.
-        options: of the export.
+        encoded: The files.
+        frame: What an image becomes.
+        options: Options of the export.
 
     Returns:
         float32 [N, H, W, C].
@@ -33,7 +33,7 @@ def decode_all(encoded: tf.Tensor, frame: ImageFrame, options: "SavedModelOption
 def decode_valid(
     encoded: tf.Tensor, frame: ImageFrame, options: "SavedModelOptions"
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """As `decode_all`; and bool [N], whether a file could be decoded, else its image is 0."""
+    """Like `decode_all`; and bool [N], whether a file could be decoded; if not, its image is 0."""
     if options.scaling is not None:
         return encoded_arrays.decode_valid(encoded, frame, options.max_pixels)
     pixels, valid = encoded_images.decode_valid(
@@ -43,11 +43,11 @@ def decode_valid(
 
 
 def files_of(images: np.ndarray, are_arrays: bool) -> list[bytes]:
-    """Images that the encoder takes as files that it takes.
+    """Encodes images as files, both in the form that the encoder takes.
 
     Args:
-        images: float32 [N, H, W, C]; if they are no arrays, in [0, 1].
-        are_arrays: whether the encoder takes arrays.
+        images: float32 [N, H, W, C]; in [0, 1] unless they are arrays.
+        are_arrays: Whether the encoder takes arrays.
     """
     return [npy.to_bytes(image) for image in images] if are_arrays else png_images(images)
 

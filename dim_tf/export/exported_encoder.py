@@ -32,11 +32,11 @@ def load(path: str | os.PathLike) -> "ExportedEncoder":
     """Loads an exported encoder.
 
     Args:
-        path: One version, as exported/photos/1; or "zoo:NAME", an encoder of the zoo that
-            $DIM_TF_ZOO names (docs/ZOO.md).
+        path: One version, such as exported/photos/1; or "zoo:NAME", an encoder of the zoo at
+            $DIM_TF_ZOO (docs/ZOO.md).
 
     Raises:
-        InputError: There is none, or it is damaged.
+        InputError: There is no encoder, or it is damaged.
     """
     from dim_tf.zoo.resolve import PREFIX, resolve  # which needs `dim_tf.export`
 
@@ -52,16 +52,16 @@ class ExportedEncoder:
         features = encoder(["a.jpg", PIL.Image.open("b.png"), array])
 
     Images of another size than `image_size` are prepared as in training and in serving: cropped,
-    padded or stretched as --fit says, resized bilinearly with antialiasing.
+    padded or stretched as set by --fit, and resized bilinearly with antialiasing.
 
     Args:
         path: One version of an export.
 
     Attributes:
-        path: The same.
-        metadata: What the export says of itself.
-        image_size: Pixels a side that the encoder sees, or height and width where they differ.
-        feature: Which feature it gives, as "global" or "conv".
+        path: The same path.
+        metadata: What the export says about itself.
+        image_size: Pixels a side that the encoder takes, or height and width if they differ.
+        feature: The feature that it returns, such as "global" or "conv".
         dimension: D.
     """
 
@@ -88,16 +88,16 @@ class ExportedEncoder:
 
         Args:
             images: An image, a batch [N, H, W, 1 or 3], or a list of images of any kinds and sizes.
-                An image is a path, encoded bytes, a PIL image, or an array or tensor [H, W],
-                [H, W, 1] or [H, W, 3] of uint8, of uint16, or of floats in [0, 1]. Of an encoder
-                of arrays: a path or bytes of a .npy file, the path of a TIFF, or an array
-                [H, W, C] of the values that it was trained on.
+                An image is a path, encoded bytes, a PIL image, or an array or tensor [H, W], [H, W,
+                1] or [H, W, 3] of uint8, of uint16, or of floats in [0, 1]. For an encoder of
+                arrays: a path or bytes of a .npy file, the path of a TIFF, or an array [H, W, C] of
+                values like those that it was trained on.
 
         Returns:
             float32 [N, D]; N is 1 for one image.
 
         Raises:
-            InputError: Something is no image, or cannot be decoded.
+            InputError: Something is not an image, or cannot be decoded.
         """
         features = [np.empty([0, self.dimension], np.float32)]
         prepared = map(self._prepared, _each(images))
@@ -162,7 +162,7 @@ class ExportedEncoder:
             return image_ops.with_channels(image_ops.to_unit(fitted), channels)
         if not np.issubdtype(array.dtype, np.floating):
             raise InputError(f"an image has the type {array.dtype}; expected {_KINDS}")
-        if not (array.min() >= 0 and array.max() <= 1):  # NaN neither
+        if not (array.min() >= 0 and array.max() <= 1):  # also true for NaN
             raise InputError(
                 f"an image has values from {array.min():g} to {array.max():g}; expected {_KINDS}"
             )
@@ -171,7 +171,7 @@ class ExportedEncoder:
 
 
 class _Encoded(NamedTuple):
-    """A file of an image, JPEG or PNG."""
+    """An image file, JPEG or PNG."""
 
     name: str
     content: bytes
@@ -197,7 +197,7 @@ def _as_array(image: Any) -> np.ndarray:
 
 
 def _of_pillow(image: Image.Image) -> np.ndarray:
-    """uint8 [H, W, 3], or uint16 [H, W, 1] of 16 bits; upright, without transparency."""
+    """uint8 [H, W, 3], or uint16 [H, W, 1] for 16 bits; upright, without transparency."""
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16"):
         return np.asarray(image).astype(np.uint16)[:, :, np.newaxis]
@@ -205,11 +205,11 @@ def _of_pillow(image: Image.Image) -> np.ndarray:
 
 
 def read_served(path: Path, max_pixels: int) -> bytes:
-    """A file as the signatures on bytes take it: other formats than JPEG become PNG, arrays .npy.
+    """A file in the form that signatures on bytes take: non-JPEG images as PNG, arrays as .npy.
 
     Args:
-        path: Of the file.
-        max_pixels: More are not converted.
+        path: Path of the file.
+        max_pixels: Files with more pixels are not converted.
 
     Raises:
         InputError: It cannot be read or decoded.

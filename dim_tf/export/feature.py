@@ -1,4 +1,4 @@
-"""The feature of an image: the one definition, for measures, exports and services alike."""
+"""The feature of an image: one definition for measures, exports and services."""
 
 import math
 from collections.abc import Collection, Mapping
@@ -18,7 +18,7 @@ Tensors = Mapping[str, tf.Tensor | np.ndarray]
 
 
 def endpoint(outputs: Tensors, name: str) -> tf.Tensor:
-    """What a feature is made of, before it is flattened: [N, H, W, C] or [N, F].
+    """The tensor that a feature is made from, before it is flattened: [N, H, W, C] or [N, F].
 
     Args:
         outputs: The encoder's endpoints.
@@ -40,16 +40,16 @@ def _source(name: str) -> str:
 
 @dataclass(frozen=True)
 class Feature:
-    """One vector an image, made of an encoder's endpoints.
+    """One vector per image, made from an encoder's endpoints.
 
-    The endpoint "global", "fc" or "conv", flattened; or "local_pooled", the mean of "local" over
-    its locations. The measures take the same numbers.
+    It is the endpoint "global", "fc" or "conv", flattened; or "local_pooled", the mean of "local"
+    over its locations. The measures use the same numbers.
 
         features = Feature("conv")(encoder(images))
 
     Attributes:
         name: One of `FEATURES`.
-        max_features: Numbers that an endpoint may have; a larger one is averaged over its
+        max_features: Largest number of numbers in an endpoint; a larger one is averaged over its
             locations (`pooling`).
     """
 
@@ -65,10 +65,11 @@ class Feature:
         return flatten_to_limit(endpoint(outputs, self.name), self.max_features, self.name)
 
     def dimension(self, encoder: keras.Model) -> int:
-        """F, for an encoder.
+        """F for this encoder.
 
         Raises:
-            InputError: The encoder does not have the feature, or it is too large to be averaged.
+            InputError: The encoder does not have the feature, or it cannot be averaged to a size
+                that fits.
         """
         shapes = encoder.endpoint_shapes()
         check_available(self.name, available(shapes))
@@ -78,9 +79,9 @@ class Feature:
         return math.prod(pooled_shape(shape, self.max_features, self.name))
 
     def freeze_unused(self, encoder: keras.Model) -> None:
-        """Makes an encoder's layers untrainable on which the feature does not depend.
+        """Makes those layers of an encoder untrainable on which the feature does not depend.
 
-        Else an optimizer that fine-tunes the feature would warn of weights without a gradient.
+        Otherwise an optimizer that fine-tunes the feature would warn of weights without a gradient.
         """
         encoder.freeze_above(_source(self.name))
 
@@ -106,8 +107,8 @@ def check_available(name: str, names: tuple[str, ...]) -> None:
     """Checks that an encoder has a feature.
 
     Args:
-        name: Of the feature.
-        names: Those that the encoder has.
+        name: Name of the feature.
+        names: The features that the encoder has.
 
     Raises:
         InputError: It does not.

@@ -17,16 +17,16 @@ _path_override: contextvars.ContextVar[str | None] = contextvars.ContextVar("pat
 
 @contextlib.contextmanager
 def encoder_at(path: str) -> Iterator[None]:
-    """Keras files that are loaded within it use the SavedModel at `path` in their `EncoderLayer`s.
+    """Keras files loaded inside this context use the SavedModel at `path` in their `EncoderLayer`s.
 
     The path in a file is ignored, so the SavedModel may have moved, and the file need not be
-    trusted: only the model that you name runs. The weights are the file's.
+    trusted: only the model that you name runs. The weights are those in the file.
 
         with encoder_at("exported/cifar10/1"):
             model = keras.models.load_model("classifier.keras")
 
     Args:
-        path: of the SavedModel.
+        path: Path of the SavedModel.
     """
     token = _path_override.set(str(path))
     try:
@@ -37,7 +37,7 @@ def encoder_at(path: str) -> Iterator[None]:
 
 @keras.saving.register_keras_serializable("dim_tf")
 class EncoderLayer(keras.layers.Layer):
-    """A callable SavedModel as a layer: one of dim_tf's exports or any reusable one of TF Hub's.
+    """A callable SavedModel as a layer: an export of dim_tf, or any reusable one from TF Hub.
 
     Its variables are the layer's weights: optimizers train them, `trainable` freezes them, and a
     saved Keras model keeps their values. The computation stays in the SavedModel. A graph can do
@@ -48,19 +48,19 @@ class EncoderLayer(keras.layers.Layer):
         classifier = keras.Sequential([keras.Input([32, 32, 3]), encoder, keras.layers.Dense(10)])
 
     Args:
-        path: of the SavedModel.
-        trainable: whether its trainable variables are trained. If not, the SavedModel is called
+        path: Path of the SavedModel.
+        trainable: Whether its trainable variables are trained. If not, the SavedModel is called
             with training=False, so that batch norm keeps its statistics.
-        regularization: whether the SavedModel's regularization losses are added to the loss.
+        regularization: Whether the SavedModel's regularization losses are added to the loss.
 
     Input:
-        as of the SavedModel; dim_tf's: images, float32 [N, H, W, 3] in [0, 1].
+        That of the SavedModel. For dim_tf's exports: images, float32 [N, H, W, 3] in [0, 1].
 
     Output:
-        as of the SavedModel; dim_tf's: the exported feature, float32 [N, D].
+        That of the SavedModel. For dim_tf's exports: the exported feature, float32 [N, D].
 
     Raises:
-        ValueError: there is no SavedModel at `path`, or it is not callable as TF Hub requires.
+        ValueError: There is no SavedModel at `path`, or it is not callable as TF Hub requires.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class EncoderLayer(keras.layers.Layer):
         """The layer of a saved Keras model.
 
         Raises:
-            ValueError: the file names the SavedModel and Keras' safe mode is on, the SavedModel is
+            ValueError: The file names the SavedModel and Keras' safe mode is on, the SavedModel is
                 remote, or the constructor refuses it.
         """
         path = _path_override.get()

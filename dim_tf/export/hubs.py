@@ -1,4 +1,4 @@
-"""Writes a version of an export as model hubs take it, so that an upload is one command of theirs.
+"""Writes a version of an export as model hubs take it, so that one of their commands uploads it.
 
     python -m dim_tf.export.hubs --owner=NAME exported/digits/2 upload
 
@@ -41,7 +41,7 @@ from dim_tf.system.io_errors import translate_write_errors
 KAGGLE_FRAMEWORK = "tensorFlow2"
 KAGGLE_VARIATION = "default"
 TAGS = ("tensorflow", "saved-model", "deep-infomax", "self-supervised-learning")
-# Kaggle's names of licences, by SPDX's identifiers. Hugging Face's are those of SPDX in lower case.
+# Kaggle's names of licences, by SPDX identifier. Hugging Face's are those of SPDX in lower case.
 KAGGLE_LICENSES = {
     "Apache-2.0": "Apache 2.0",
     "MIT": "MIT",
@@ -57,7 +57,7 @@ KAGGLE_LICENSES = {
     "AGPL-3.0-only": "GNU Affero General Public License 3.0",
 }
 _OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
-_MIN_TITLE, _MAX_TITLE, _MAX_SLUG = 5, 50, 50  # characters, of Kaggle
+_MIN_TITLE, _MAX_TITLE, _MAX_SLUG = 5, 50, 50  # Kaggle's limits, in characters
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ class Upload:
     """A version, and who uploads it.
 
     Attributes:
-        version: the encoder or classifier.
-        owner: the user or organisation on the hub.
+        version: The encoder or classifier.
+        owner: The user or organisation on the hub.
     """
 
     version: WholeVersion
@@ -77,13 +77,13 @@ class Upload:
         """Reads a version.
 
         Raises:
-            InputError: it is none, damaged, or a detector, its licence is not stated or has no name
-                on Kaggle, or no owner is given.
+            InputError: It is not a version, is damaged, or is a detector; its licence is not stated
+                or has no name on Kaggle; or no owner is given.
         """
         if not _OWNER.fullmatch(owner):
             raise InputError(
                 f"--owner={owner!r} is no name of a user or an organisation; give that of your "
-                "account, as --owner=ada"
+                "account, such as --owner=ada"
             )
         version = WholeVersion.read(path)
         if version.kind == DETECTOR:
@@ -99,23 +99,23 @@ class Upload:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """Of the version."""
+        """The metadata of the version."""
         return self.version.metadata
 
     @property
     def name(self) -> str:
-        """Of the export."""
+        """The name of the export."""
         return self.metadata["name"]
 
     @property
     def slug(self) -> str:
-        """The name in addresses: lower case, digits and hyphens."""
+        """The name as used in addresses: lower case, digits and hyphens."""
         slug = re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")[:_MAX_SLUG].strip("-")
         return slug or "encoder"
 
     @property
     def summary(self) -> str:
-        """One sentence."""
+        """One sentence that describes the model."""
         return f"Image {self.version.kind} trained with dim_tf, a TensorFlow SavedModel"
 
 
@@ -128,20 +128,20 @@ def front_matter(upload: Upload) -> str:
         "pipeline_tag": of_kind[upload.version.kind],
         "tags": list(TAGS),
     }
-    # A string in JSON is one in YAML, too.
+    # Every JSON string is also a YAML string.
     lines = [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in fields.items()]
     return "\n".join(["---", *lines, "---", ""])
 
 
 def write_hugging_face(upload: Upload, folder: Path) -> None:
-    """Writes a repository of Hugging Face: the version's files, the card with front matter."""
+    """Writes a Hugging Face repository: the version's files, and the card with front matter."""
     _copy_files(upload.version.path, folder)
     text = front_matter(upload) + "\n" + upload.version.card
     (folder / CARD).write_text(text, encoding="utf-8")
 
 
 def write_kaggle(upload: Upload, folder: Path) -> None:
-    """Writes a model of Kaggle and its variation for TensorFlow 2, with saved_model.pb on top."""
+    """Writes a Kaggle model and its variation for TensorFlow 2, with saved_model.pb on top."""
     title = upload.name[:_MAX_TITLE]
     model = {
         "ownerSlug": upload.owner,
@@ -175,7 +175,7 @@ def write_kaggle(upload: Upload, folder: Path) -> None:
     _write_json(files / "model-instance-metadata.json", variation)
 
 
-# ${PATH} is Kaggle's: the folder of the files in a notebook.
+# ${PATH} is filled in by Kaggle: the folder of the files in a notebook.
 _KAGGLE_USAGE = """\
 ```python
 import tensorflow as tf
@@ -186,9 +186,9 @@ model = tf.saved_model.load("${PATH}")
 
 
 def _copy_files(version: Path, folder: Path) -> None:
-    """Copies the files of a version, without hidden ones and its SHA256SUMS.
+    """Copies the files of a version, except hidden ones and its SHA256SUMS.
 
-    Their content alone: of a version that is read-only the copy is not, as the card is rewritten.
+    Only their content is copied, not their rights: the card of a read-only version is rewritten.
     """
     for name, path in files_of(version):
         if name != verify.SUMS_FILE:
@@ -202,7 +202,7 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def commands(upload: Upload, folder: Path) -> list[str]:
-    """The hubs' commands that upload what is in a folder."""
+    """The hubs' commands that upload the content of a folder."""
     name = f"{upload.owner}/{upload.slug}"
     hugging_face, kaggle = folder / "huggingface", folder / "kaggle"
     variation = kaggle / KAGGLE_FRAMEWORK
@@ -217,16 +217,15 @@ def commands(upload: Upload, folder: Path) -> list[str]:
 
 
 def write(upload: Upload, folder: Path) -> None:
-    """Writes both; each folder appears whole, and replaces an earlier one.
+    """Writes the files for both hubs; each folder appears whole, and replaces an earlier one.
 
     Args:
-        upload: the version.
-        folder: gets the folders huggingface and kaggle.
+        upload: The version.
+        folder: Gets the folders huggingface and kaggle.
 
     Raises:
-        InputError: the folder cannot be made, is in use, or holds other files than those that this
-            wrote.
-        RunError: the disk is full.
+        InputError: The folder cannot be created, is in use, or holds files that this did not write.
+        RunError: The disk is full.
     """
     check_outside(upload.version.path, folder, "FOLDER")
     with locks.locked_folder(folder, "FOLDER"):

@@ -1,4 +1,4 @@
-"""The linear head of a classifier: an encoder's feature to the probabilities of labels."""
+"""The linear head of a classifier: maps an encoder's feature to probabilities of labels."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ class LinearHead:
     Attributes:
         kernel: float32 [F, C].
         bias: float32 [C].
-        label_names: of the C classes or attributes.
-        multi_label: whether the labels are attributes, of which an image can have several.
+        label_names: Names of the C classes or attributes.
+        multi_label: Whether the labels are attributes, of which an image can have several.
 
     Raises:
-        ValueError: the shapes do not fit together.
+        ValueError: The shapes do not fit together.
     """
 
     kernel: np.ndarray
@@ -42,7 +42,7 @@ class LinearHead:
         return probabilities(self.logits(features), self.multi_label)
 
     def at_temperature(self, temperature: float) -> "LinearHead":
-        """The head whose logits are those of this one, divided by a temperature."""
+        """The head whose logits are those of this head, divided by a temperature."""
         kernel, bias = (x.astype(np.float64) / temperature for x in (self.kernel, self.bias))
         return dataclasses.replace(
             self, kernel=kernel.astype(np.float32), bias=bias.astype(np.float32)
@@ -50,11 +50,11 @@ class LinearHead:
 
 
 def probabilities(logits: np.ndarray, multi_label: bool) -> np.ndarray:
-    """The probabilities of logits, both float [N, C].
+    """The probabilities for logits, both float [N, C].
 
     Args:
-        logits: of classes, or of attributes.
-        multi_label: whether they are of attributes, each of which has a probability of its own;
-            those of classes sum to 1.
+        logits: Logits of classes, or of attributes.
+        multi_label: Whether they are attributes, each with its own probability. The probabilities
+            of classes sum to 1.
     """
     return scipy.special.expit(logits) if multi_label else scipy.special.softmax(logits, axis=1)

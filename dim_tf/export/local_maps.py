@@ -1,4 +1,4 @@
-"""The local maps of encoded images, by an export: a feature for each location."""
+"""The local maps of encoded images, computed by an export: a feature for each location."""
 
 import os
 from collections.abc import Sequence
@@ -21,10 +21,10 @@ SIGNATURE = "endpoints"
 
 
 class LocalMaps:
-    """Encoded images to local maps, in half precision.
+    """Encoded images -> local maps, in half precision.
 
-    The images are decoded here as the export's signatures on bytes decode them, and go through its
-    signature `endpoints`; so every export has local maps, and none needs a further signature.
+    The images are decoded as by the export's signatures on bytes, and go through its signature
+    `endpoints`. So every export has local maps, and no additional signature is needed.
 
         local_maps = LocalMaps("exported/photos/1")
         outputs = local_maps(image_bytes=tf.constant([Path("a.jpg").read_bytes()]))
@@ -36,7 +36,7 @@ class LocalMaps:
     Attributes:
         model: The loaded SavedModel.
         shape: H, W and D.
-        options: With which the export was saved.
+        options: Options with which the export was saved.
         frame: What an encoded image becomes.
 
     Raises:
@@ -64,11 +64,11 @@ class LocalMaps:
             images, valid = encoded_input.decode_valid(image_bytes, frame, options)
             return {LOCAL: tf.cast(endpoints(images=images)[LOCAL], tf.float16), VALID: valid}
 
-        # Traced here: TensorFlow warns of the traces of several encoders' calls.
+        # Traced here: TensorFlow warns if the calls of several encoders are traced.
         self._of_bytes = of_bytes.get_concrete_function()
 
     def of_files(self, files: Sequence[Path]) -> np.ndarray:
-        """The local maps of a few image files of any format that training reads.
+        """The local maps of a few image files, of any format that training reads.
 
         Args:
             files: N paths.
@@ -89,13 +89,13 @@ class LocalMaps:
         return maps
 
     def pixels_of(self, files: Sequence[Path]) -> np.ndarray:
-        """Image files as the encoder takes them; those that cannot be decoded are left out.
+        """Image files in the form that the encoder takes, without those that cannot be decoded.
 
         Args:
-            files: Paths.
+            files: Paths of the files.
 
         Returns:
-            float32 [N, H, W, C]; if they are no arrays, multiples of 1/255.
+            float32 [N, H, W, C]; multiples of 1/255 unless they are arrays.
         """
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
@@ -107,13 +107,13 @@ class LocalMaps:
         return pixels.numpy()[valid.numpy()]
 
     def __call__(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The local maps, as a signature gives them.
+        """The local maps, in the form of a signature's output.
 
         Args:
-            image_bytes: string [N], files as the export's signatures on bytes take them.
+            image_bytes: string [N], files in the form that the export's signatures on bytes take.
 
         Returns:
-            "local": float16 [N, H, W, D], infinite where float16 has no such number; "valid":
-            bool [N], whether the file could be decoded, else its map means nothing.
+            "local": float16 [N, H, W, D], infinite if a number is too large for float16; "valid":
+            bool [N], whether the file could be decoded; if not, its map means nothing.
         """
         return self._of_bytes(tf.convert_to_tensor(image_bytes))

@@ -10,22 +10,23 @@ from dim_tf.system.errors import InputError
 
 
 def pool_to_limit(x: tf.Tensor, max_features: int, endpoint: str) -> tf.Tensor:
-    """Averages an endpoint of too many numbers to the largest grid that fits.
+    """Averages an endpoint that has too many numbers to the largest grid that fits.
 
     The grid keeps the map's proportions. Its cells are the regions of PyTorch's AdaptiveAvgPool2d
     (https://docs.pytorch.org/docs/stable/generated/torch.nn.AdaptiveAvgPool2d.html), which overlap
-    where the sides do not divide.
+    if the sides are not divisible.
 
     Args:
-        x: float [N, H, W, C] or [N, F], of a known shape but for N.
-        max_features: numbers that an image may have.
-        endpoint: its name, for the error.
+        x: float [N, H, W, C] or [N, F]; all sizes but N are known.
+        max_features: Largest number of numbers per image.
+        endpoint: Name of the endpoint, for the error.
 
     Returns:
-        float32 [N, h, w, C] of at most `max_features` numbers an image; `x` in float32 if it fits.
+        float32 [N, h, w, C] with at most `max_features` numbers per image; `x` as float32 if it
+        fits.
 
     Raises:
-        InputError: not even the mean over all locations fits, or there are no locations.
+        InputError: Not even the mean over all locations fits, or there are no locations.
     """
     x = tf.cast(x, tf.float32)
     shape = tuple(x.shape[1:])
@@ -43,15 +44,15 @@ def flatten_to_limit(x: tf.Tensor, max_features: int, endpoint: str) -> tf.Tenso
 
 
 def describe_pooling(shape: Sequence[int], max_features: int, endpoint: str) -> str:
-    """What `pool_to_limit` does, as "7x7x2048 pooled to 2x2x2048"; empty where it does nothing.
+    """What `pool_to_limit` does, such as "7x7x2048 pooled to 2x2x2048"; empty if it does nothing.
 
     Args:
-        shape: of the endpoint, of one image.
-        max_features: as for `pool_to_limit`.
-        endpoint: as for `pool_to_limit`.
+        shape: Shape of the endpoint for one image.
+        max_features: As for `pool_to_limit`.
+        endpoint: As for `pool_to_limit`.
 
     Raises:
-        InputError: as `pool_to_limit`.
+        InputError: As for `pool_to_limit`.
     """
     pooled = pooled_shape(shape, max_features, endpoint)
     if pooled == tuple(shape):
@@ -60,14 +61,14 @@ def describe_pooling(shape: Sequence[int], max_features: int, endpoint: str) -> 
 
 
 def pooled_shape(shape: Sequence[int], max_features: int, endpoint: str) -> tuple[int, ...]:
-    """The shape of an image's result of `pool_to_limit`; arguments as of `describe_pooling`."""
+    """An image's shape after `pool_to_limit`; arguments as for `describe_pooling`."""
     if math.prod(shape) <= max_features:
         return tuple(shape)
     return *_grid(shape, max_features, endpoint), shape[-1]
 
 
 def _grid(shape, max_features, endpoint) -> tuple[int, int]:
-    """(h, w) of the largest grid of the map's proportions that fits."""
+    """(h, w) of the largest grid with the map's proportions that fits."""
     if len(shape) != 3:
         raise InputError(
             f"the endpoint {endpoint} has {math.prod(shape):,} numbers an image and no locations "
@@ -87,7 +88,7 @@ def _grid(shape, max_features, endpoint) -> tuple[int, int]:
 
 
 def _averaging_weights(size: int, cells: int) -> np.ndarray:
-    """float32 [cells, size]: its product with `size` numbers is the means of their regions."""
+    """float32 [cells, size]: multiplied by `size` numbers, it gives the means of their regions."""
     weights = np.zeros((cells, size), np.float32)
     for cell in range(cells):
         first, end = cell * size // cells, -(-(cell + 1) * size // cells)

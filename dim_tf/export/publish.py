@@ -44,20 +44,20 @@ class ExportOptions:
     """What is published beside the encoder, and how many versions are kept.
 
     Attributes:
-        feature: what the encoder gives for an image.
-        label_names: of the data set.
-        calibration: float32 [N, H, W, C], training images that give the ranges of int8
-            and of `quantized`; None: the images that the export is checked on.
-        max_pixels: larger encoded images are refused.
-        pixel_range: of encoded images of 16 bits, as in training.
-        fit: of encoded images of another shape, as in training.
+        feature: The feature that the encoder returns.
+        label_names: Names of the data set's labels.
+        calibration: float32 [N, H, W, C], training images that give the ranges of int8 and of
+            `quantized`; None: the images on which the export is checked.
+        max_pixels: Encoded images with more pixels are refused.
+        pixel_range: Range of encoded images of 16 bits, as in training.
+        fit: How encoded images of another shape are fitted, as in training.
         channels: C of the images that the export takes.
-        scaling: of images that are arrays; None: they are in [0, 1].
-        quantized: whether to add a signature with features as bytes.
-        neighbours: searched by the signature `neighbours`; None: without the signature.
-        tflite: names of the TFLite files, of `tflite.VARIANTS`; None: all.
-        tflite_endpoints: whether to add a TFLite file of all endpoints.
-        keep_versions: newest versions that are kept; 0: all.
+        scaling: Scaling of images that are arrays; None: they are in [0, 1].
+        quantized: Whether to add a signature that returns features as bytes.
+        neighbours: What the signature `neighbours` searches; None: without the signature.
+        tflite: Names of the TFLite files, from `tflite.VARIANTS`; None: all.
+        tflite_endpoints: Whether to add a TFLite file of all endpoints.
+        keep_versions: Number of newest versions that are kept; 0: all.
     """
 
     feature: Feature = GLOBAL
@@ -84,26 +84,27 @@ def publish(
 ) -> tuple[Path, float]:
     """Writes the next version of an exported encoder.
 
-    The SavedModel and the TFLite files are written to a hidden folder, loaded again, compared with
-    the Keras model on real images, and only then renamed to the version's number, which a polling
-    server looks for. Earlier versions stay as they are, except those that `options.keep_versions`
-    removes. SHA256SUMS, written last, lists the version's files (`verify`).
+    The SavedModel and the TFLite files are written to a hidden folder, loaded again, and compared
+    with the Keras model on real images. Only then is the folder renamed to the version's number,
+    which a polling server looks for. Earlier versions do not change, except those that
+    `options.keep_versions` removes. SHA256SUMS, written last, lists the version's files (`verify`).
 
     Args:
-        encoder: built, in float32.
+        encoder: Built, in float32.
         folder: exported/<name>.
-        pixels: float32 [N, H, W, C], real images of the encoder's size, as the export takes them.
-        info: for the model card; None: the defaults.
-        options: None: the defaults.
+        pixels: float32 [N, H, W, C], real images of the encoder's size, in the form that the export
+            takes.
+        info: Entries of the model card; None: the defaults.
+        options: The options; None: the defaults.
 
     Returns:
-        The version's folder, and the largest difference from the Keras model, relative to the
+        The folder of the version, and the largest difference from the Keras model, relative to the
         largest feature.
 
     Raises:
-        InputError: the folder cannot be written, or `options.max_pixels` is too small.
-        RunError: the export differs from the Keras model, TFLite cannot convert it, the disk is
-            full, or an old version could not be removed, after the new one was published.
+        InputError: The folder cannot be written, or `options.max_pixels` is too small.
+        RunError: The export differs from the Keras model, TFLite cannot convert it, the disk is
+            full, or an old version could not be removed after the new one was published.
     """
     info, options = info or ModelCardInfo(), options or ExportOptions()
     check_max_pixels(encoder, options)
@@ -131,16 +132,16 @@ def publish_version(
 
     Args:
         folder: exported/<name>.
-        write: writes and checks everything in the folder that it is given.
-        keep_versions: newest versions that are kept; 0: all.
+        write: Writes and checks everything in the folder that it is given.
+        keep_versions: Number of newest versions that are kept; 0: all.
 
     Returns:
-        The version's folder, and what `write` returned.
+        The folder of the version, and what `write` returned.
 
     Raises:
-        InputError: the folder cannot be written.
-        RunError: by `write`; the disk is full; or an old version could not be removed, after the
-            new one was published.
+        InputError: The folder cannot be written.
+        RunError: Raised by `write`; or the disk is full, or an old version could not be removed
+            after the new one was published.
     """
     with version_folders.staging_folder(folder) as staging:
         advice = "what was published before is intact; make room and run --mode=export again"
@@ -165,7 +166,7 @@ def publish_version(
 
 
 def _write_version(folder, encoder, name, pixels, info, options):
-    """Writes and checks everything in a version's folder; returns the largest difference."""
+    """Writes and checks everything in the folder of a version; returns the largest difference."""
     calibration = pixels if options.calibration is None else options.calibration
     quantization = None
     if options.quantized:
@@ -198,7 +199,7 @@ def _write_version(folder, encoder, name, pixels, info, options):
 
 
 def _write_tflite(folder, encoder, name, pixels, calibration, license, options):
-    """Writes and checks the encoder's TFLite files; returns the card's rows."""
+    """Writes and checks the encoder's TFLite files; returns the rows of the card."""
     expected = saved_model.keras_endpoints(
         encoder, image_ops.scale_to_unit(pixels, options.scaling)
     )
@@ -226,20 +227,21 @@ def write_tflite(
 ) -> list[TFLiteFile]:
     """Writes, checks and times the TFLite files of a SavedModel.
 
-    With $SOURCE_DATE_EPOCH set they are not timed, as no two times are the same.
+    With $SOURCE_DATE_EPOCH set they are not timed, because no two times are the same.
 
     Args:
-        folder: of the SavedModel.
-        variants: the files.
-        pixels: float32 [N, H, W, C], images that they are timed on.
+        folder: Folder of the SavedModel.
+        variants: The files.
+        pixels: float32 [N, H, W, C], images on which they are timed.
         calibration: float32 [N, H, W, C], images that give the ranges of int8.
-        name: of the model.
-        license: of the model.
-        task: of the model.
-        fidelity: checks a file; how well it answers, as the card shows it.
+        name: Name of the model.
+        license: License of the model.
+        task: Task of the model.
+        fidelity: Checks a file; returns how closely it reproduces the Keras model, as the card
+            shows it.
 
     Returns:
-        The card's rows.
+        The rows of the card.
     """
     is_timed = source_date_epoch() is None
     tflite.write(folder, variants, calibration, name, license, task)
@@ -260,11 +262,11 @@ def tflite_variants(
     """The TFLite files that an export gets.
 
     Args:
-        options: of the export.
-        available: all of them.
+        options: Options of the export.
+        available: All of them.
 
     Raises:
-        InputError: one that is asked for cannot take what the encoder takes.
+        InputError: A requested file cannot take what the encoder takes.
     """
     for variant in available:
         if options.scaling is not None and variant.dtype != "float32":
@@ -284,14 +286,14 @@ def describe(
     options: ExportOptions,
     quantization: Quantization | None = None,
 ) -> dict[str, Any]:
-    """What metadata.json says of an exported encoder, beside its signatures.
+    """What metadata.json says about an exported encoder, besides its signatures.
 
     Args:
-        encoder: that is exported.
-        name: of the export.
-        info: for the card.
-        options: of the export.
-        quantization: of the signature `quantized`; None: without it.
+        encoder: The exported encoder.
+        name: Name of the export.
+        info: Entries of the card.
+        options: Options of the export.
+        quantization: Quantization of the signature `quantized`; None: without it.
     """
     metadata: dict[str, Any] = {
         "name": name,
@@ -331,7 +333,7 @@ def describe(
 
 
 def _median_milliseconds(run, image):
-    """The median time of one image, after a first call that does not count."""
+    """The median time for one image, after a first call that does not count."""
     run(image)
     times = []
     for _ in range(TIMED_RUNS):

@@ -9,7 +9,7 @@ from dim_tf.export.saved_model import SavedModelOptions
 
 
 def recorded_options(metadata: dict[str, Any], channels: int) -> SavedModelOptions:
-    """The options of the decoding, with which an export was saved.
+    """The options for decoding with which an export was saved.
 
     Args:
         metadata: The content of its metadata.json.

@@ -1,4 +1,4 @@
-"""Reusable SavedModels of TF Hub's kind: an object that is called, with signatures for serving.
+"""Reusable SavedModels as defined by TF Hub: a callable object, with signatures for serving.
 
 https://www.tensorflow.org/hub/reusable_saved_models
 """
@@ -32,9 +32,9 @@ def root(
 
     Args:
         call: (images, training=False) -> output.
-        spec: of the images.
-        variables: of the call.
-        trainable_variables: those of them that are trained.
+        spec: Spec of the images.
+        variables: Variables that the call uses.
+        trainable_variables: Those of them that are trained.
     """
     saved = tf.train.Checkpoint()
     saved.__call__ = graph_function(call)
@@ -55,19 +55,19 @@ def write(
 ) -> dict[str, Any]:
     """Writes a SavedModel.
 
-    Its assets are metadata.json and labels.txt (a name a line; empty where labels have no names).
+    Its assets are metadata.json and labels.txt (one name per line; empty if labels have no names).
 
     Args:
-        saved: of `root`.
-        functions: its signatures.
-        path: its folder.
-        metadata: of metadata.json; its values go into JSON.
-        label_names: of labels.txt.
+        saved: Result of `root`.
+        functions: Its signatures.
+        path: Its folder.
+        metadata: Content of metadata.json; its values go into JSON.
+        label_names: Content of labels.txt.
 
     Returns:
         The content of metadata.json: `metadata`, and the inputs and outputs of each signature.
     """
-    # Traced here, as TensorFlow would trace each signature once more to save it.
+    # Traced here, because TensorFlow would trace each signature once more to save it.
     traced = {name: function.get_concrete_function() for name, function in functions.items()}
     described = {name: describe_signature(function) for name, function in traced.items()}
     content = metadata | {"signatures": described}
@@ -84,12 +84,13 @@ def write(
 def save(saved: tf.Module | tf.train.Checkpoint, path: Path, traced: Mapping[str, Any]) -> None:
     """Writes a SavedModel; the same model gives the same bytes.
 
-    TensorFlow gives each fingerprint.pb a random UUID; here it comes from the hashes beside it.
+    TensorFlow gives each fingerprint.pb a random UUID; here it is derived from the hashes beside
+    it.
 
     Args:
-        saved: the object.
-        path: its folder.
-        traced: the concrete function of each signature.
+        saved: The object.
+        path: Its folder.
+        traced: The concrete function of each signature.
     """
     tf.saved_model.save(saved, str(path), signatures=dict(traced))
     file = path / "fingerprint.pb"

@@ -42,7 +42,7 @@ class Quantization:
 
     @classmethod
     def fit(cls, features: np.ndarray) -> "Quantization":
-        """The quantization whose 256 values span the range of each of the features [N, D]."""
+        """The quantization whose 256 values span the range of each feature in [N, D]."""
         low, high = features.min(axis=0), features.max(axis=0)
         # A constant feature is byte 0 with any step.
         return cls(low, np.where(high > low, (high - low) / 255, 1).astype(np.float32))
@@ -53,12 +53,13 @@ class NeighboursIndex:
     """The embeddings that the signature `neighbours` searches.
 
     Attributes:
-        ids: of the R embeddings.
+        ids: Ids of the R embeddings.
         features: float32 [R, D].
-        count: neighbours that are returned, at most R.
+        count: Number of neighbours that are returned, at most R.
 
     Raises:
-        InputError: two embeddings have one id, or an embedding is zero, which has no direction.
+        InputError: Two embeddings have the same id, or an embedding is zero, which has no
+            direction.
     """
 
     ids: tuple[str, ...]
@@ -83,19 +84,20 @@ class NeighboursIndex:
 
 @dataclass(frozen=True)
 class SavedModelOptions:
-    """The contents of a SavedModel beside the encoder.
+    """The contents of a SavedModel in addition to the encoder.
 
     Attributes:
-        metadata: of assets/metadata.json; its values go into JSON.
-        label_names: lines of assets/labels.txt.
-        max_pixels: larger PNGs are refused, larger JPEGs decoded at a reduced scale.
-        quantization: of the signature `quantized`; None: without the signature.
-        neighbours: searched by the signature `neighbours`; None: without the signature.
-        pixel_range: the values of encoded images of 16 bits that become 0 and 255.
-        fit: how encoded images of another shape are fitted, of `image_frame.FITS`.
-        channels: C of the images that it takes; 1 or 3 of them become the encoder's.
-        scaling: of images that are arrays; encoded ones are then .npy files.
-        feature: what the call and all signatures but `endpoints` give for an image.
+        metadata: Content of assets/metadata.json; its values go into JSON.
+        label_names: Lines of assets/labels.txt.
+        max_pixels: PNG files with more pixels are refused, JPEG files are decoded at a reduced
+            scale.
+        quantization: Quantization of the signature `quantized`; None: without the signature.
+        neighbours: What the signature `neighbours` searches; None: without the signature.
+        pixel_range: The values of encoded images of 16 bits that become 0 and 255.
+        fit: How encoded images of another shape are fitted, one of `image_frame.FITS`.
+        channels: C of the images that it takes: 1 or 3; they are converted to the encoder's.
+        scaling: Scaling of images that are arrays; encoded ones are then .npy files.
+        feature: What the call and all signatures except `endpoints` return for an image.
     """
 
     metadata: dict[str, Any]
@@ -116,7 +118,7 @@ class SavedModelOptions:
 
 
 def feature_in(outputs: Mapping[str, Any]) -> str:
-    """The name of the feature among the outputs of a signature that gives it (tensors or specs)."""
+    """The name of the feature among the outputs (tensors or specs) of a signature that has it."""
     (name,) = (name for name in outputs if name != VALID)
     return name
 
@@ -133,10 +135,10 @@ def root_object(
     `variables`, `trainable_variables` and `regularization_losses`, as TF Hub requires.
 
     Args:
-        encoder: built, in float32.
-        feature: what the call gives.
+        encoder: Built, in float32.
+        feature: What the call returns.
         input_channels: C.
-        scaling: of images that are arrays of other values.
+        scaling: Scaling of images that are arrays of other values.
     """
     height, width, channels = encoder.image_shape
 
@@ -163,11 +165,11 @@ def signatures(
 ) -> Signatures:
     """The signatures of an exported encoder for images of a frame.
 
-    serving_default: images -> the feature, under its name; endpoints: images -> all endpoints;
-    serving_bytes: image_bytes, encoded images of any size -> the feature; serving_bytes_valid: the
-    same, and whether each image could be decoded (features of one that could not are 0). Optional
-    are quantized: images -> the feature as NAME_bytes, uint8 [N, D]; neighbours: images -> id and
-    cosine similarity [N, k].
+    serving_default: images -> the feature, under its name. endpoints: images -> all endpoints.
+        serving_bytes: image_bytes, encoded images of any size -> the feature. serving_bytes_valid:
+        the same, and whether each image could be decoded (if not, its features are 0). Two are
+        optional: quantized: images -> the feature as NAME_bytes, uint8 [N, D]; neighbours: images
+        -> id and cosine similarity [N, k].
     """
     name = options.feature.name
     spec = tf.TensorSpec([None, *frame.shape], tf.float32, name="images")
@@ -214,7 +216,7 @@ def _quantized(root, spec, name, quantization):
 
 
 def _neighbours(root, spec, index):
-    # Variables of the root, not of its `variables`: fine-tuning must not touch them.
+    # Variables of the root, but not in its `variables`: fine-tuning must not touch them.
     root.index_features = tf.Variable(_normalized(index.features), trainable=False)
     root.index_ids = tf.Variable(list(index.ids), trainable=False)
 
@@ -235,11 +237,11 @@ def _normalized(features):
 
 
 def load(path: str, signature: str) -> Any:
-    """Loads an encoder with a signature, which is valid only as long as the whole is kept.
+    """Loads an encoder and its signature, which is valid only as long as the encoder is kept.
 
     Raises:
-        InputError: there is no SavedModel at `path`, its files differ from its SHA256SUMS, it
-            lacks the signature, or it is a classifier or a detector.
+        InputError: There is no SavedModel at `path`, its files differ from its SHA256SUMS, it lacks
+            the signature, or it is a classifier or a detector.
     """
     verify.check(path, "--encoder_path")
     try:
@@ -247,7 +249,7 @@ def load(path: str, signature: str) -> Any:
     except Exception as error:  # a foreign file makes the parser fail in any way
         raise InputError(
             f"--encoder_path={path} cannot be loaded ({reason(error)}); give one version of an "
-            "exported encoder, as exported/cifar10/1"
+            "exported encoder, such as exported/cifar10/1"
         ) from error
     if signature not in loaded.signatures:
         raise InputError(
@@ -257,12 +259,12 @@ def load(path: str, signature: str) -> Any:
     if HEAT_MAP in loaded.signatures[signature].structured_outputs:
         raise InputError(
             f"the SavedModel in {path} is a detector of anomalies, which gives scores and no "
-            "feature; give a version of an exported encoder, as exported/cifar10/1"
+            "feature; give a version of an exported encoder, such as exported/cifar10/1"
         )
     if CLASSES in loaded.signatures[signature].structured_outputs:
         raise InputError(
             f"the SavedModel in {path} is a classifier, which gives probabilities and no feature; "
-            "give a version of an exported encoder, as exported/cifar10/1"
+            "give a version of an exported encoder, such as exported/cifar10/1"
         )
     return loaded
 
@@ -278,7 +280,7 @@ def weights_fingerprint(variables: Iterable[Any]) -> str:
 def save(encoder: keras.Model, path: Path, options: SavedModelOptions) -> dict[str, Any]:
     """Writes the SavedModel of a built float32 encoder to `path`.
 
-    Its assets are metadata.json and labels.txt (a name a line; empty where labels have no names).
+    Its assets are metadata.json and labels.txt (one name per line; empty if labels have no names).
 
     Returns:
         The content of metadata.json: `options.metadata`, and the inputs and outputs of each
@@ -308,16 +310,16 @@ def check(
     """Loads the SavedModel and compares every way to call it with the Keras model.
 
     Args:
-        path: of the SavedModel.
-        encoder: that was saved.
-        pixels: float32 [N, H, W, C], real images; if they are no arrays, multiples of 1/255.
-        options: that it was saved with.
+        path: Path of the SavedModel.
+        encoder: The encoder that was saved.
+        pixels: float32 [N, H, W, C], real images; multiples of 1/255 unless they are arrays.
+        options: The options with which it was saved.
 
     Returns:
         The largest difference, relative to the largest feature.
 
     Raises:
-        RunError: it exceeds `TOLERANCE`.
+        RunError: The difference exceeds `TOLERANCE`.
     """
     loaded = tf.saved_model.load(str(path))
     call: dict[str, Callable] = dict(loaded.signatures)
@@ -358,7 +360,7 @@ def _check_quantized(quantized, expected, quantization):
 def _check_neighbours(neighbours, expected, index):
     cosines = _normalized(expected) @ _normalized(index.features).T
     best = np.sort(cosines, axis=1)[:, ::-1][:, : index.count]
-    # Equally near neighbours may come in any order; each must be as near as it is said to be.
+    # Equally near neighbours may come in any order; each must be as near as the output says.
     rows = {image_id.encode(): row for row, image_id in enumerate(index.ids)}
     columns = np.vectorize(rows.__getitem__)(neighbours["id"].numpy())
     of_ids = np.take_along_axis(cosines, columns, axis=1)
@@ -369,10 +371,10 @@ def _check_neighbours(neighbours, expected, index):
 
 
 def check_difference(name: str, features: np.ndarray, expected: np.ndarray) -> float:
-    """The largest difference of features, relative to the largest feature.
+    """The largest difference between features, relative to the largest feature.
 
     Raises:
-        RunError: it exceeds `TOLERANCE`.
+        RunError: It exceeds `TOLERANCE`.
     """
     relative = float(np.abs(features - expected).max() / np.abs(expected).max())
     if not relative <= TOLERANCE:

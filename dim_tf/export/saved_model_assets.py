@@ -1,4 +1,4 @@
-"""What a SavedModel's assets say: the names of the labels, the signatures."""
+"""The content of a SavedModel's assets: names of the labels, signatures."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,7 @@ import tensorflow as tf
 
 
 def label_lines(names: Iterable[str]) -> str:
-    """A name a line; line ends in a name, which a folder's may have, become spaces."""
+    """One name per line; line ends within a name, which a folder's name may have, become spaces."""
     return "".join(" ".join(name.splitlines()) + "\n" for name in names)
 
 

@@ -1,4 +1,4 @@
-"""An exported encoder as an encoder that is trained further: of dim_tf, or of TF Hub."""
+"""An exported encoder as an encoder that can be trained further: from dim_tf, or from TF Hub."""
 
 from pathlib import Path
 
@@ -14,16 +14,16 @@ from keras_models.encoders import Encoder
 
 
 class SavedModelEncoder(Encoder):
-    """A reusable SavedModel, whose only endpoint is what it gives: "global".
+    """A reusable SavedModel, whose output is its only endpoint, "global".
 
     The computation stays that of the SavedModel, and its variables are trained (`EncoderLayer`).
     Its dropout draws TensorFlow's random numbers, not those of a training step.
 
     Args:
-        layer: The SavedModel; it takes images in [0, 1] and gives one vector an image.
+        layer: The SavedModel; it takes images in [0, 1] and returns one vector per image.
         image_shape: (height, width, channels) of the images.
-        scaling: Of images that are arrays, whose own values the SavedModel takes; None: it takes
-            images in [0, 1].
+        scaling: Scaling of images that are arrays, whose own values the SavedModel takes; None: it
+            takes images in [0, 1].
     """
 
     def __init__(
@@ -59,17 +59,17 @@ class SavedModelEncoder(Encoder):
 def load(
     path: str, flag: str = "--encoder_path", scaling: ChannelScaling | None = None
 ) -> SavedModelEncoder:
-    """Loads an exported encoder, to be trained further.
+    """Loads an exported encoder to train it further.
 
     Args:
-        path: Of a version of an export, or of another reusable SavedModel.
-        flag: With which it was given, for messages.
-        scaling: Of the images, if these are arrays; None: they are pictures.
+        path: Path of a version of an export, or of another reusable SavedModel.
+        flag: The flag that gave the path, for messages.
+        scaling: Scaling of the images, if they are arrays; None: they are pictures.
 
     Raises:
-        InputError: It cannot be loaded, differs from its SHA256SUMS, takes arrays where the images
-            are pictures or the reverse, takes images of any size, does not give one vector an
-            image, or is a classifier.
+        InputError: It cannot be loaded, differs from its SHA256SUMS, takes arrays although the
+            images are pictures or the reverse, takes images of any size, does not return one vector
+            per image, or is a classifier.
     """
     given = f"{flag}={path}"
     verify.check(path, flag)

@@ -19,7 +19,7 @@ CONFIG_FOLDER = "serving"
 MAX_REQUEST_IMAGES = 4096  # a server that batches refuses larger requests
 MAX_EXECUTED_IMAGES = 64  # at once
 # BatchingParameters of TensorFlow Serving's session_bundle_config.proto. With splitting,
-# max_batch_size is the largest request; without, the largest batch that is executed.
+# max_batch_size is the largest request; without, it is the largest batch that is executed.
 BATCHING_CONFIG = f"""\
 # For --batching_parameters_file: waits up to 2 ms to merge requests of one signature.
 # Larger requests than {MAX_EXECUTED_IMAGES} images are split, than {MAX_REQUEST_IMAGES} refused.
@@ -76,13 +76,14 @@ services:
 def write_warmup(path: Path, name: str, pixels: np.ndarray, are_arrays: bool = False) -> None:
     """Writes a SavedModel's warm-up requests, which a server answers before it serves others.
 
-    Each signature gets two requests of real images: one image, and all of them.
+    Each signature gets two requests of real images: one with a single image, one with all of them.
 
     Args:
-        path: of the SavedModel.
-        name: under which the model is served.
-        pixels: float32 [N, H, W, C], as the SavedModel takes them.
-        are_arrays: whether it takes arrays, and .npy files as bytes; else pictures in [0, 1].
+        path: Path of the SavedModel.
+        name: Name under which the model is served.
+        pixels: float32 [N, H, W, C], in the form that the SavedModel takes.
+        are_arrays: Whether it takes arrays, and .npy files as bytes. If not, it takes pictures in
+            [0, 1].
     """
     from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
@@ -110,11 +111,11 @@ def warmup_images(path: Path, signature: str) -> np.ndarray:
     """The real images of a SavedModel's warm-up requests, float32 [N, H, W, C].
 
     Args:
-        path: of the SavedModel.
-        signature: one that takes images.
+        path: Path of the SavedModel.
+        signature: A signature that takes images.
 
     Raises:
-        InputError: there are none, or the file is damaged.
+        InputError: There are none, or the file is damaged.
     """
     from tensorflow_serving.apis import prediction_log_pb2
 
@@ -124,7 +125,7 @@ def warmup_images(path: Path, signature: str) -> np.ndarray:
             request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
             if request.model_spec.signature_name == signature and "images" in request.inputs:
                 images = tf.make_ndarray(request.inputs["images"])
-                if len(images) > 1:  # the first request is of one image
+                if len(images) > 1:  # the first request has one image
                     return images
     except (tf.errors.OpError, DecodeError, TypeError, ValueError) as error:
         raise InputError(
@@ -136,7 +137,7 @@ def warmup_images(path: Path, signature: str) -> np.ndarray:
 
 
 def models_config(names: list[str]) -> str:
-    """The ModelServerConfig, as text, of models in /models."""
+    """The ModelServerConfig, as text, for models in /models."""
     entries = [
         f"  config {{ name: {json.dumps(name)} base_path: {json.dumps('/models/' + name)} "
         'model_platform: "tensorflow" }\n'
@@ -146,11 +147,11 @@ def models_config(names: list[str]) -> str:
 
 
 def write_config(export_dir: Path) -> None:
-    """Writes the configuration of a server of all encoders in a folder of exports.
+    """Writes the configuration of a server for all encoders in a folder of exports.
 
     Args:
-        export_dir: models.config, batching.config, monitoring.config and compose.yaml in its
-            folder `serving` are replaced.
+        export_dir: Folder of exports; models.config, batching.config, monitoring.config and
+            compose.yaml in its folder `serving` are replaced.
     """
     folder = export_dir / CONFIG_FOLDER
     folder.mkdir(exist_ok=True)

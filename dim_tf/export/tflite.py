@@ -20,12 +20,12 @@ from dim_tf.export.tflite_metadata import Task
 from dim_tf.system.errors import RunError
 from dim_tf.system.io_errors import reason
 
-# The largest loss 1 - mean cosine of the features, by precision.
+# The largest loss, 1 - mean cosine of the features, by precision.
 MAX_COSINE_LOSS = {"float16": 1e-4, "dynamic": 0.02, "int8": 0.1}
-# How the converter's error lists each operation that TFLite lacks, with its operands' types.
+# How the converter's error lists each operation that TFLite lacks, with the types of its operands.
 _MISSING_OPERATION = re.compile(r"^\s+tf\.(\w+\(.*?\)) -> ", re.MULTILINE)
 _MAX_LISTED = 3  # operations that an error lists
-# Lines that TFLite writes to stderr at any log level where nothing is wrong.
+# Lines that TFLite writes to stderr at any log level although nothing is wrong.
 _HARMLESS_LINE = re.compile(rb"fully_quantize: |INFO: Created TensorFlow Lite ")
 
 
@@ -34,13 +34,14 @@ class Variant:
     """A TFLite file.
 
     Attributes:
-        file: its name.
-        signature: of the SavedModel that is converted.
-        precision: float32, float16 (weights), dynamic (int8 weights) or int8 (all).
-        single_image: whether it takes one image at a time, so that all its shapes are static, as
+        file: Its name.
+        signature: Signature of the SavedModel that is converted.
+        precision: "float32", "float16" (weights), "dynamic" (int8 weights) or "int8" (everything).
+        single_image: Whether it takes one image at a time, so that all its shapes are static, which
             delegates require.
-        dtype: of its input and its output: float32, int8 or uint8.
-        min_runtime: the oldest TensorFlow Lite that loads it; empty: as the converter states.
+        dtype: Type of its input and output: float32, int8 or uint8.
+        min_runtime: The oldest TensorFlow Lite that loads it; empty: the one that the converter
+            states.
     """
 
     file: str
@@ -62,7 +63,7 @@ class Variant:
 
     @property
     def remedy(self) -> str:
-        """What to do when the conversion fails."""
+        """What to do if the conversion fails."""
         if self == ENDPOINTS:
             return "nothing was published: leave --tflite_endpoints out"
         return f"nothing was published: leave {self.name} out of --tflite"
@@ -71,8 +72,8 @@ class Variant:
 VARIANTS = (
     Variant("encoder_float32.tflite"),
     Variant("encoder_float16.tflite", precision="float16"),
-    # The converter says 2.17.0. TensorFlow 2.13 and 2.16 cannot load it, nor, by a public report,
-    # 2.17; 2.20 can.
+    # The converter says 2.17.0. TensorFlow 2.13 and 2.16 cannot load it, nor can 2.17, by a public
+    # report; 2.20 can.
     Variant("encoder_dynamic.tflite", precision="dynamic", min_runtime="2.20.0"),
     Variant("encoder_int8.tflite", precision="int8", single_image=True, dtype="int8"),
     Variant("encoder_float32_batch1.tflite", single_image=True),
@@ -94,15 +95,15 @@ def write(
     Files that differ only in the dtype of input and output share one conversion.
 
     Args:
-        folder: of the SavedModel.
-        variants: the files.
+        folder: Folder of the SavedModel.
+        variants: The files.
         pixels: float32 [N, H, W, C] in [0, 1], real images that calibrate the ranges of int8.
-        name: of the model, for the metadata.
-        license: of the model, for the metadata.
-        task: of the model, for the metadata.
+        name: Name of the model, for the metadata.
+        license: License of the model, for the metadata.
+        task: Task of the model, for the metadata.
 
     Raises:
-        RunError: the model cannot be converted.
+        RunError: The model cannot be converted.
     """
     converted: dict[tuple, bytes] = {}
     for variant in variants:
@@ -138,7 +139,7 @@ def _convert(folder, variant, pixels):
         converter.representative_dataset = lambda: _calibration_inputs(pixels)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     with warnings.catch_warnings():
-        # The converter calibrates with an interpreter of its own.
+        # The converter calibrates with its own interpreter.
         warnings.filterwarnings("ignore", r"\s*Warning: tf\.lite\.Interpreter is deprecated")
         try:
             with _without_harmless_lines():
@@ -163,7 +164,7 @@ def _failure(error):
 def _without_harmless_lines() -> Iterator[None]:
     """Holds back output to file descriptor 2, then writes it without the harmless lines.
 
-    When the converter fails nothing is written: the error repeats it.
+    When the converter fails, nothing is written: the error repeats it.
     """
     try:
         stderr = os.dup(2)
@@ -205,8 +206,8 @@ def _calibration_inputs(pixels: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
     for image in pixels:
         yield {"images": image[np.newaxis]}
     if pixels.min() >= 0 and pixels.max() <= 1:
-        # Makes the input's range [0, 1] whatever range the images use, so that an input byte is the
-        # pixel's byte, which is what MediaPipe feeds.
+        # Makes the input's range [0, 1] whatever range the images use, so that an input byte equals
+        # the byte of the pixel, which is what MediaPipe feeds.
         full_range = pixels[:1].copy()
         full_range[0, 0, 0], full_range[0, -1, -1] = 0, 1
         yield {"images": full_range}
@@ -216,11 +217,11 @@ def runner(path: Path, threads: int = 1) -> Callable[[np.ndarray], dict[str, np.
     """The function that a TFLite file holds, run by LiteRT.
 
     Args:
-        path: of the file.
-        threads: of the interpreter.
+        path: Path of the file.
+        threads: Number of threads of the interpreter.
 
     Returns:
-        images, float32 [N, H, W, C] in [0, 1] -> the file's outputs as float32. For int8 and uint8
+        images, float32 [N, H, W, C] in [0, 1] -> the file's outputs as float32. In int8 and uint8
         files, input and output are converted by their scales.
     """
     from ai_edge_litert.interpreter import Interpreter
@@ -260,17 +261,17 @@ def _dequantize(values, details):
 
 
 def encode(path: Path, pixels: np.ndarray) -> np.ndarray:
-    """The features [N, D] of images, float32 [N, H, W, C], by a TFLite file.
+    """The features [N, D] of images, float32 [N, H, W, C], computed by a TFLite file.
 
     Raises:
-        ValueError: It is the file of all endpoints; `runner` gives them.
+        ValueError: It is the file of all endpoints; use `runner` for these.
     """
     outputs = runner(path)(pixels)
     return outputs[saved_model.feature_in(outputs)]
 
 
 def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The cosine similarity [N] of each row of a [N, D] and that of b [N, D]."""
+    """The cosine similarity [N] of each row of a [N, D] with the same row of b [N, D]."""
     lengths = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
     return np.sum(a * b, axis=-1) / np.maximum(lengths, 1e-12)
 
@@ -285,18 +286,18 @@ def check(
     """Runs a TFLite file on images and compares it with the Keras model's features.
 
     Args:
-        path: of the file.
-        variant: that the file was converted as.
+        path: Path of the file.
+        variant: The variant as which the file was converted.
         pixels: float32 [N, H, W, C] in [0, 1].
-        expected: the Keras model's endpoints, float32.
-        feature: that the file gives, unless it gives all endpoints.
+        expected: The Keras model's endpoints, float32.
+        feature: The feature that the file returns, unless it returns all endpoints.
 
     Returns:
-        The mean cosine of its features and the Keras model's.
+        The mean cosine between its features and the Keras model's.
 
     Raises:
-        RunError: a float32 file differs by more than `saved_model.TOLERANCE`, another file loses
-            more than `MAX_COSINE_LOSS`, or a uint8 file does not take the pixels' bytes.
+        RunError: A float32 file differs by more than `saved_model.TOLERANCE`, another file loses
+            more than `MAX_COSINE_LOSS`, or a uint8 file does not take the bytes of the pixels.
     """
     if variant.dtype == "uint8":
         check_byte_input(path)
@@ -320,13 +321,13 @@ def check(
 
 
 def check_byte_input(path: Path) -> None:
-    """Checks the input's scale, as MediaPipe feeds bytes whatever scale the file states.
+    """Checks the scale of the input, because MediaPipe feeds bytes whatever scale the file states.
 
     Args:
-        path: of a file that takes uint8.
+        path: Path of a file that takes uint8.
 
     Raises:
-        RunError: it does not take the pixels' bytes.
+        RunError: It does not take the bytes of the pixels.
     """
     from ai_edge_litert.interpreter import Interpreter
 

@@ -1,11 +1,12 @@
-"""TFLite Metadata, which tell MediaPipe's ImageEmbedder and ImageClassifier what to feed a model.
+"""TFLite Metadata, which tells MediaPipe's ImageEmbedder and ImageClassifier how to feed a model.
 
-The metadata are a flatbuffer of their own (schema: metadata_schema.fbs of TFLite Support, root
-table ModelMetadata,
+The metadata is a separate flatbuffer (schema: metadata_schema.fbs of TFLite Support, root table
+ModelMetadata,
 https://github.com/tensorflow/tflite-support/blob/master/tensorflow_lite_support/metadata/metadata_schema.fbs),
 stored in the model as the buffer "TFLITE_METADATA". The numbers below are the schema's: the index
-of a field in its table, or of a member in its union or enumeration. Files that the metadata name,
-as that of the labels, are in a ZIP archive after the model, which readers look for from the end.
+of a field in its table, or of a member in its union or enumeration. Files that the metadata names,
+such as the file of the labels, are in a ZIP archive after the model, which readers look for from
+the end.
 """
 
 import io
@@ -23,7 +24,7 @@ MIN_RUNTIME = "min_runtime_version"
 IDENTIFIER = b"M001"
 MIN_PARSER_VERSION = "1.0.0"
 RGB = 1
-CHANNELS = 3  # MediaPipe feeds RGB alone
+CHANNELS = 3  # MediaPipe feeds only RGB
 IMAGE_PROPERTIES = 2  # of the union ContentProperties
 FEATURE_PROPERTIES = 1
 NORMALIZATION = 1  # of the union ProcessUnitOptions
@@ -37,10 +38,11 @@ class Task:
     """What a model does with an image.
 
     Attributes:
-        description: of the model.
-        output: name of its one output.
-        output_description: of the output.
-        labels: names of the output's numbers, which are probabilities; empty: a feature.
+        description: Description of the model.
+        output: Name of its only output.
+        output_description: Description of the output.
+        labels: Names of the output's numbers, which are probabilities; empty: the output is a
+            feature.
     """
 
     description: str
@@ -50,7 +52,7 @@ class Task:
 
 
 def embedding(feature: str) -> Task:
-    """The task of an encoder, for MediaPipe's ImageEmbedder; its output is that feature."""
+    """The task of an encoder for MediaPipe's ImageEmbedder; the output is this feature."""
     return Task(
         f"Image encoder: an image to its feature {feature}",
         "embedding",
@@ -59,7 +61,7 @@ def embedding(feature: str) -> Task:
 
 
 def classification(labels: Sequence[str]) -> Task:
-    """The task of a classifier into these labels, for MediaPipe's ImageClassifier."""
+    """The task of a classifier with these labels for MediaPipe's ImageClassifier."""
     return Task(
         "Image classifier: an image to the probabilities of its labels",
         "probability",
@@ -80,15 +82,15 @@ def with_image_metadata(
 ) -> bytes:
     """A TFLite model with metadata: an RGB image in, a feature or probabilities out.
 
-    The labels are added after the model. To change its entries again would remove them.
+    The labels are added after the model. Changing the model's entries again would remove them.
 
     Args:
-        model: with one input [N, H, W, 3] and one output.
-        task: of the model.
-        name: of the model.
-        license: of the model.
-        mean: the model takes (pixel - mean) / std, pixels from 0 to 255.
-        std: see `mean`.
+        model: A model with one input [N, H, W, 3] and one output.
+        task: The task of the model.
+        name: Name of the model.
+        license: License of the model.
+        mean: The model takes (pixel - mean) / std, for pixels from 0 to 255.
+        std: See `mean`.
         size: (H, W).
 
     Returns:
@@ -99,7 +101,7 @@ def with_image_metadata(
 
 
 def labels_in(model: bytes) -> tuple[str, ...]:
-    """The labels that a TFLite model holds; empty: none."""
+    """The labels that a TFLite model contains; empty: none."""
     try:
         with zipfile.ZipFile(io.BytesIO(model)) as archive:
             return tuple(archive.read(LABELS_FILE).decode("utf-8").splitlines())
@@ -108,17 +110,17 @@ def labels_in(model: bytes) -> tuple[str, ...]:
 
 
 def with_min_runtime(model: bytes, version: str) -> bytes:
-    """A TFLite model that states the oldest TensorFlow Lite that loads it.
+    """A TFLite model that states the oldest TensorFlow Lite that can load it.
 
     Args:
-        model: it is otherwise unchanged.
-        version: such as "2.20.0"; at most 15 characters, as in the converter.
+        model: The model, which is otherwise unchanged.
+        version: Version such as "2.20.0"; at most 15 characters, as in the converter.
     """
     return _with_entry(model, MIN_RUNTIME, version.encode().ljust(16, b"\0"))
 
 
 def min_runtime(model: bytes) -> str:
-    """The oldest TensorFlow Lite that loads a model, as the model states; empty: not stated.
+    """The oldest TensorFlow Lite that can load a model, as the model states; empty: not stated.
 
     https://github.com/tensorflow/tensorflow/blob/master/tensorflow/compiler/mlir/lite/tools/versioning/runtime_version.cc
     """
@@ -131,7 +133,7 @@ def min_runtime(model: bytes) -> str:
 
 
 def _with_entry(model, name, data):
-    """The model with a metadata entry, which replaces one of that name."""
+    """The model with a metadata entry, which replaces an entry of the same name."""
     model_t = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model, 0))
     buffer = schema.BufferT()
     buffer.data = list(data)
@@ -146,7 +148,7 @@ def _with_entry(model, name, data):
 
 
 def _with_file(model, name, text) -> bytes:
-    """The model with a file after it, uncompressed, as MediaPipe reads it in place."""
+    """The model with a file after it, uncompressed, because MediaPipe reads it in place."""
     content = io.BytesIO(model)
     with zipfile.ZipFile(content, "a", zipfile.ZIP_STORED) as archive:
         archive.writestr(zipfile.ZipInfo(name, _EARLIEST), text.encode("utf-8"))
@@ -204,7 +206,7 @@ def _metadata(task, name, license, mean, std, size) -> bytes:
 
 
 def _table(builder: flatbuffers.Builder, fields: dict[int, int | tuple[str, int]]) -> int:
-    """A table of fields by their index: (type, number), or the offset of an object."""
+    """A table of fields by index: (type, number), or the offset of an object."""
     builder.StartObject(max(fields, default=-1) + 1)
     for index, value in fields.items():
         if isinstance(value, tuple):

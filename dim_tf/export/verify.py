@@ -3,9 +3,9 @@
     python -m dim_tf.export.verify exported/digits/2
     python -m dim_tf.export.verify exported/digits
 
-The second checks every version of the encoder. Neither needs TensorFlow. In a version's folder
-`sha256sum --check SHA256SUMS` compares too, but misses extra files. The sums show damage, not
-intent: whoever can replace a file can replace them.
+The second command checks every version of the encoder. Neither needs TensorFlow. In a version's
+folder, `sha256sum --check SHA256SUMS` also compares the files, but misses extra ones. The sums
+reveal damage, not tampering: whoever can replace a file can also replace the sums.
 """
 
 import argparse
@@ -31,12 +31,12 @@ _MAX_LISTED = 3  # files of each kind that an error lists
 
 @dataclass(frozen=True)
 class Differences:
-    """How the files of a version differ from its SHA256SUMS; paths relative to the version.
+    """How the files of a version differ from its SHA256SUMS; paths are relative to the version.
 
     Attributes:
-        missing: listed, but absent.
-        changed: listed, but of other content or no file.
-        extra: present, but not listed. Hidden files, which no loader reads, do not count.
+        missing: Listed, but absent.
+        changed: Listed, but with other content, or not a file.
+        extra: Present, but not listed. Hidden files, which no loader reads, do not count.
     """
 
     missing: tuple[str, ...] = ()
@@ -47,20 +47,20 @@ class Differences:
         return bool(self.missing or self.changed or self.extra)
 
     def __str__(self) -> str:
-        """The first paths of each kind, as `changed: saved_model.pb`."""
+        """The first paths of each kind, such as `changed: saved_model.pb`."""
         kinds = self.by_kind().items()
         return "; ".join(_first_names(kind, names) for kind, names in kinds if names)
 
     def by_kind(self) -> dict[str, tuple[str, ...]]:
-        """The paths by "missing", "changed" and "extra"."""
+        """The paths, by "missing", "changed" and "extra"."""
         return {"missing": self.missing, "changed": self.changed, "extra": self.extra}
 
 
 def write_sums(version: Path) -> None:
-    """Writes SHA256SUMS, as `sha256sum --check` reads it, of every other file of a version.
+    """Writes SHA256SUMS for all other files of a version, in the form of `sha256sum --check`.
 
     Args:
-        version: its folder, complete but for this file.
+        version: Its folder, complete except for this file.
     """
     lines = (f"{sha256_of(version / name)}  {name}\n" for name in sorted(_files(version)))
     atomic_write_text(version / SUMS_FILE, "".join(lines))
@@ -70,7 +70,7 @@ def differences(version: Path) -> Differences:
     """Compares the files of a version with its SHA256SUMS.
 
     Raises:
-        InputError: there is no valid SHA256SUMS, or a file cannot be read.
+        InputError: There is no valid SHA256SUMS, or a file cannot be read.
     """
     try:
         return _compare(version, _read_sums(version / SUMS_FILE))
@@ -95,11 +95,11 @@ def check(path: str, flag: str) -> None:
     """Checks a SavedModel before it is loaded, if it has a SHA256SUMS.
 
     Args:
-        path: its folder.
-        flag: with which it was given, for messages.
+        path: Folder of the SavedModel.
+        flag: The flag that gave it, for messages.
 
     Raises:
-        InputError: its files differ from those that were published, or cannot be read.
+        InputError: Its files differ from those that were published, or cannot be read.
     """
     if not os.path.lexists(Path(path, SUMS_FILE)):
         return
@@ -114,11 +114,11 @@ def check_replaceable(folder: Path, flag: str) -> None:
     """Checks that a folder that is to be replaced holds what `write_sums` lists, or nothing.
 
     Args:
-        folder: which; need not exist.
-        flag: names the folder that it is in, for the message.
+        folder: The folder; it need not exist.
+        flag: The flag that names its parent folder, for the message.
 
     Raises:
-        InputError: it is no folder, or holds other files, hidden ones too.
+        InputError: It is not a folder, or holds other files, including hidden ones.
     """
     if not os.path.lexists(folder):
         return
@@ -141,7 +141,7 @@ def _first_names(kind, names):
 
 
 def _read_sums(path: Path) -> dict[str, str]:
-    """The SHA-256 of each file of a SHA256SUMS, by its path."""
+    """The SHA-256 of each file in a SHA256SUMS, by path."""
     try:
         lines = read_text(path).splitlines()
     except FileNotFoundError as error:
@@ -173,7 +173,7 @@ def _is_file(path: Path) -> bool:
 
 
 def _files(folder: Path) -> Iterator[str]:
-    """The relative paths, with slashes, of everything but folders and SHA256SUMS itself."""
+    """The relative paths, with slashes, of everything except folders and SHA256SUMS itself."""
     for parent, folders, names in os.walk(folder, onerror=_raise):
         links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
         for name in (*links, *names):
@@ -190,7 +190,7 @@ def version_paths(folder: Path) -> list[Path]:
     """`folder` itself if it is a version, else the versions in it.
 
     Raises:
-        InputError: there are none.
+        InputError: There are none.
     """
     if (folder / SUMS_FILE).exists() or (folder / "saved_model.pb").exists():
         return [folder]
@@ -236,7 +236,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = parser.parse_args(arguments).folder
     try:
         statuses = [_verify(version) for version in version_paths(folder)]
-    except (InputError, OSError) as error:  # OSError also of the output, as of a closed pipe
+    except (InputError, OSError) as error:  # OSError also for the output, such as a closed pipe
         programs.failed(error)
         return programs.WRONG_INPUT
     return DIFFERENT if DIFFERENT in statuses else max(statuses)

@@ -37,12 +37,12 @@ def staging_folder(folder: Path) -> Iterator[Path]:
     If `folder` is new and stays empty, it is removed too.
 
     Raises:
-        InputError: the folder cannot be created.
+        InputError: The folder cannot be created.
     """
     is_new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # Locked, so that no process removes a folder that another has not locked yet.
+        # Locked, so that no process removes a folder before another process has locked it.
         with _locked(folder) as is_locked:
             for abandoned in folder.glob(".unpublished-*") if is_locked else ():
                 with _locked(abandoned, wait=False) as is_unused:
@@ -95,14 +95,14 @@ def rename_to_next(staging: Path, folder: Path) -> Path:
 
 
 def remove_old_versions(folder: Path, keep: int) -> None:
-    """Removes all but the newest versions, except those that a reader may still be loading.
+    """Removes all versions but the newest, except those that a reader may still be loading.
 
     Args:
         folder: exported/<name>.
-        keep: newest versions that are kept; 0: all.
+        keep: Number of newest versions that are kept; 0: all.
 
     Raises:
-        OSError: a version cannot be renamed and stays as it is; the rest were removed.
+        OSError: A version cannot be renamed and stays as it is; the rest were removed.
     """
     if not keep:
         return
@@ -127,7 +127,7 @@ def remove_old_versions(folder: Path, keep: int) -> None:
 
 
 def _delete(path: Path) -> None:
-    """Deletes a folder, or a file in its place; anything that cannot be deleted stays."""
+    """Deletes a folder, or a file in its place; whatever cannot be deleted stays."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:

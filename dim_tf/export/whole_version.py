@@ -1,4 +1,4 @@
-"""A version of an export that is to be passed on: whole, with its card, and of a known kind."""
+"""A version of an export to be passed on: complete, with its card, and of a known kind."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +18,12 @@ _TYPES = {"name": str, "license": str, "training_data": str, "signatures": dict}
 
 @dataclass(frozen=True)
 class WholeVersion:
-    """A version, compared with its SHA256SUMS.
+    """A version that was compared with its SHA256SUMS.
 
     Attributes:
-        path: its folder, absolute.
-        metadata: of assets/metadata.json.
-        card: the text of README.md.
+        path: Its folder, absolute.
+        metadata: Content of assets/metadata.json.
+        card: The text of README.md.
     """
 
     path: Path
@@ -35,7 +35,7 @@ class WholeVersion:
         """Reads a version.
 
         Raises:
-            InputError: it is none, or damaged.
+            InputError: It is not a version, or is damaged.
         """
         for name in ("saved_model.pb", CARD):
             if not (path / name).is_file():
@@ -67,9 +67,9 @@ class WholeVersion:
 
 
 def files_of(version: Path) -> list[tuple[str, Path]]:
-    """The files that are passed on, sorted: the path with slashes, relative to the version, and it.
+    """The files to pass on, sorted by name: the name is the path in the version, with slashes.
 
-    Hidden ones, which SHA256SUMS may lack, are left out. A link to a file counts as that file.
+    Hidden files, which SHA256SUMS may lack, are left out. A link to a file counts as that file.
     """
     paths = {path.relative_to(version).as_posix(): path for path in version.rglob("*")}
     names = sorted(name for name, path in paths.items() if path.is_file() and not is_hidden(name))
@@ -77,6 +77,6 @@ def files_of(version: Path) -> list[tuple[str, Path]]:
 
 
 def check_outside(version: Path, folder: Path, flag: str) -> None:
-    """Raises InputError if a folder is in a version, which has no files but its own."""
+    """Raises InputError for a folder inside a version, which may hold only its own files."""
     if version.resolve() in (folder.resolve(), *folder.resolve().parents):
         raise InputError(f"{flag}={folder} is in {version} itself; give one elsewhere")

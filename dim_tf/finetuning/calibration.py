@@ -1,7 +1,7 @@
 """Calibration of probabilities: the temperature of logits, and the calibration error.
 
-Guo et al. 2017, https://arxiv.org/abs/1706.04599. A temperature T divides the logits, for all
-labels alike, so that no image changes its class.
+Guo et al. 2017, https://arxiv.org/abs/1706.04599. A temperature T divides the logits of all labels
+alike, so no image changes its class.
 """
 
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ import numpy as np
 import scipy.optimize
 import scipy.special
 
-LIMITS = (0.05, 20.0)  # of T; a fit that ends at one had too few validation images
-BINS = 15  # as of Guo et al.
+LIMITS = (0.05, 20.0)  # of T; a fit that ends at a limit had too few validation images
+BINS = 15  # as in Guo et al.
 
 
 @dataclass(frozen=True)
 class Temperature:
-    """A temperature that was fitted.
+    """A fitted temperature.
 
     Attributes:
         value: T.
-        loss_before: mean negative log-likelihood of the images at T = 1.
-        loss: the same at T.
-        images: that it was fitted on.
-        at_limit: whether the loss would fall further outside of `LIMITS`.
+        loss_before: Mean negative log-likelihood of the images at T = 1.
+        loss: The same at T.
+        images: Number of images that it was fitted on.
+        at_limit: Whether the loss would fall further outside `LIMITS`.
     """
 
     value: float
@@ -36,14 +36,14 @@ class Temperature:
 def negative_log_likelihood(
     logits: np.ndarray, labels: np.ndarray, beta: float = 1.0, weights: np.ndarray | None = None
 ) -> float:
-    """The mean over images, of attributes also over these, in nats.
+    """The mean over images, and for attributes over these too, in nats.
 
     Args:
         logits: float [N, C].
         labels: int [N], classes; or int [N, C], attributes 0 or 1.
-        beta: factor of the logits.
-        weights: of the images, or of each attribute of each image, as `class_weights.of_images`;
-            None: equal.
+        beta: Factor of the logits.
+        weights: Weights of the images, or of each attribute of each image, as from
+            `class_weights.of_images`; None: equal.
     """
     scaled = beta * logits.astype(np.float64)
     if labels.ndim == 2:
@@ -55,7 +55,7 @@ def negative_log_likelihood(
 
 
 def _slope(logits, labels, beta):
-    """The derivative of the loss in beta."""
+    """The derivative of the loss with respect to beta."""
     if labels.ndim == 2:
         return float(np.mean(logits * (scipy.special.expit(beta * logits) - labels)))
     expected = np.sum(scipy.special.softmax(beta * logits, axis=1) * logits, axis=1)
@@ -64,10 +64,10 @@ def _slope(logits, labels, beta):
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> Temperature:
-    """The temperature of the least negative log-likelihood, in float64.
+    """The temperature with the smallest negative log-likelihood, in float64.
 
-    The loss is convex in 1/T, as a log-sum-exp of linear functions less a linear one. So its
-    derivative rises, and its one zero is bracketed (Brent's method, SciPy's brentq).
+    The loss is convex in 1/T: it is a log-sum-exp of linear functions minus a linear one. So its
+    derivative rises, and its only zero can be bracketed (Brent's method, SciPy's brentq).
 
     Args:
         logits: float [N, C], of images that the classifier was not trained on.
@@ -94,11 +94,11 @@ class Bin:
     """Predictions of similar confidence.
 
     Attributes:
-        low: predictions have a confidence above this,
-        high: and at most this.
-        count: of the predictions.
-        confidence: their mean; 0 without any.
-        accuracy: the fraction that is right; 0 without any.
+        low: Lower bound of the predictions' confidence, exclusive.
+        high: Upper bound of the predictions' confidence, inclusive.
+        count: Number of predictions.
+        confidence: Their mean confidence; 0 if there are none.
+        accuracy: The fraction that is correct; 0 if there are none.
     """
 
     low: float
@@ -110,11 +110,11 @@ class Bin:
 
 @dataclass(frozen=True)
 class CalibrationError:
-    """How far confidence and accuracy are apart.
+    """How far confidence and accuracy differ.
 
     Attributes:
-        error: expected calibration error: Σ count |confidence - accuracy| / Σ count.
-        bins: of equal width, from 0 to 1.
+        error: Expected calibration error: Σ count |confidence - accuracy| / Σ count.
+        bins: Bins of equal width, from 0 to 1.
     """
 
     error: float
@@ -126,13 +126,13 @@ def calibration_error(
 ) -> CalibrationError:
     """The expected calibration error (Naeini et al. 2015; Guo et al. 2017, eq. 3).
 
-    A prediction is the likeliest class of an image, its confidence the probability; of attributes
-    each is predicted, present or absent, with a confidence of at least 1/2.
+    A prediction is the likeliest class of an image, and its confidence is the probability of that
+    class. Each attribute is predicted as present or absent, with a confidence of at least 1/2.
 
     Args:
         probabilities: float [N, C].
         labels: int [N], classes; or int [N, C], attributes 0 or 1.
-        bins: number of bins.
+        bins: Number of bins.
     """
     if labels.ndim == 2:
         confidence = np.maximum(probabilities, 1 - probabilities).ravel()

@@ -1,4 +1,4 @@
-"""Weights of classes in a loss, for labels of which some are rare."""
+"""Weights of classes in a loss, for labels some of which are rare."""
 
 import numpy as np
 
@@ -8,12 +8,12 @@ NONE, BALANCED = CLASS_WEIGHTS
 
 
 def of_kind(kind: str, labels: np.ndarray, outputs: int) -> np.ndarray | None:
-    """The weights of a kind, of `CLASS_WEIGHTS`; None: every loss counts once.
+    """The weights of a kind in `CLASS_WEIGHTS`; None: every loss counts once.
 
     Args:
         kind: "none" or "balanced".
-        labels: as of `balanced`.
-        outputs: as of `balanced`.
+        labels: As for `balanced`.
+        outputs: As for `balanced`.
     """
     return balanced(labels, outputs) if kind == BALANCED else None
 
@@ -21,17 +21,17 @@ def of_kind(kind: str, labels: np.ndarray, outputs: int) -> np.ndarray | None:
 def balanced(labels: np.ndarray, outputs: int) -> np.ndarray:
     """Weights with which every class counts as much as every other: N / (classes · its images).
 
-    They are those of scikit-learn's `class_weight="balanced"` (King & Zeng 2001,
+    These are scikit-learn's `class_weight="balanced"` (King & Zeng 2001,
     https://scikit-learn.org/stable/modules/generated/sklearn.utils.class_weight.compute_class_weight.html);
-    of attributes, absent and present are two classes. The mean weight of an image is 1.
+    for an attribute, absent and present are two classes. The mean weight of an image is 1.
 
     Args:
         labels: int [N], classes; or int [N, A], attributes 0 or 1.
-        outputs: number of classes, or A.
+        outputs: Number of classes, or A.
 
     Returns:
-        float64 [C]; of attributes [2, A], of the absent and of the present. A class without an
-        image has the weight 0.
+        float64 [C]; for attributes [2, A], the weights of absent and of present ones. A class
+        without images has the weight 0.
     """
     if labels.ndim == 1:
         counts = np.bincount(labels, minlength=outputs)
@@ -46,8 +46,8 @@ def of_images(class_weights: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """The weight of each image, float64 [N]; or of each attribute of each image, [N, A].
 
     Args:
-        class_weights: as `balanced` returns them.
-        labels: as of `balanced`.
+        class_weights: The result of `balanced`.
+        labels: As for `balanced`.
     """
     if labels.ndim == 1:
         return class_weights[labels]

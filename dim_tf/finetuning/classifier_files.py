@@ -38,11 +38,11 @@ def write_results(
     """Writes the files of a report into a folder, by `system.result_files.write_result_files`.
 
     Args:
-        report: Of `finetuning.report`.
-        folder: Exists; files of the names of this module are replaced, no others are touched.
-        title: Of the page.
-        data: A sentence on the images.
-        predictions: Text of `predictions_csv`; empty: there is no test image.
+        report: Result of `finetuning.report`.
+        folder: An existing folder. Files with the names of this module are replaced, no others.
+        title: Title of the page.
+        data: A sentence that describes the images.
+        predictions: Text from `predictions_csv`; empty: there are no test images.
 
     Raises:
         RunError: A file cannot be written.
@@ -57,7 +57,7 @@ def describe(report: Mapping[str, Any]) -> list[str]:
     """The results as lines for the command line: the accuracy, and that of each reference.
 
     Args:
-        report: Of `finetuning.report`.
+        report: Result of `finetuning.report`.
     """
     quality = report.get("quality")
     if not quality:
@@ -78,10 +78,10 @@ def describe(report: Mapping[str, Any]) -> list[str]:
 
 
 def tables(report: Mapping[str, Any]) -> dict[str, str]:
-    """The CSV files' texts by their names; those that do not apply are left out.
+    """The texts of the CSV files, by name; those that do not apply are left out.
 
     Args:
-        report: Of `finetuning.report`.
+        report: Result of `finetuning.report`.
     """
     texts = {}
     if rounds := report["training"]["rounds"]:
@@ -109,14 +109,15 @@ def predictions_csv(
 ) -> str:
     """The text of predictions.csv: a line for each test image, or for each of its attributes.
 
-    Of classes: id, label, predicted, and the probability of the predicted class. Of attributes: id,
-    attribute, label and predicted, 0 or 1, and the probability that it is present.
+    For classes it has id, label, predicted, and the probability of the predicted class. For
+    attributes it has id, attribute, label and predicted (0 or 1), and the probability that it is
+    present.
 
     Args:
-        ids: Of M images.
+        ids: The ids of M images.
         probabilities: Floats [M, labels].
         labels: int [M], classes; or int [M, A], attributes 0 or 1.
-        label_names: Of the classes or attributes.
+        label_names: Names of the classes or attributes.
     """
     if labels.ndim == 2:
         return csv_text(
@@ -139,7 +140,7 @@ def predictions_csv(
 
 
 def _csv(entries: Sequence[Mapping[str, Any]]) -> str:
-    """A line for each entry; an interval becomes two columns."""
+    """One line for each entry; an interval becomes two columns."""
     lines = [dict(_columns(entry)) for entry in entries]
     return csv_text(lines[0], (line.values() for line in lines))
 
@@ -227,7 +228,7 @@ def _training(report):
 
 
 def _measured(table: classifier_tables.Table | None) -> Markup:
-    """A table of what was measured; empty where there is none."""
+    """A table of measured values; empty if there is none."""
     if table is None:
         return Markup()
     name, *columns = table.columns

@@ -1,4 +1,4 @@
-"""What the encoder's training adds: the same head on other features, and from fewer labels."""
+"""What the encoder's training adds: the same head on other features, and on fewer labels."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ class FeaturePair:
     """The features of one encoder.
 
     Attributes:
-        train: float32 [N, F], of all labelled images.
-        test: float32 [M, F].
+        train: float32 [N, F], features of all labelled training images.
+        test: float32 [M, F], features of the test images.
     """
 
     train: np.ndarray
@@ -33,12 +33,12 @@ class ReferenceAccuracy:
     """The same head on other features.
 
     Attributes:
-        name: of the features, as "random_weights" or "start_weights".
-        accuracy: on the test images.
-        interval: of the accuracy, 95 %.
-        gain: accuracy of the classifier less this one.
-        gain_interval: of the gain, 95 %, by the bootstrap over test images, on which both are
-            measured.
+        name: Name of the features, such as "random_weights" or "start_weights".
+        accuracy: Accuracy on the test images.
+        interval: Its 95 % interval.
+        gain: Accuracy of the classifier minus this one.
+        gain_interval: 95 % interval of the gain, by the bootstrap over test images, on which both
+            are measured.
     """
 
     name: str
@@ -50,16 +50,18 @@ class ReferenceAccuracy:
 
 @dataclass(frozen=True)
 class LabelsPoint:
-    """The head from a number of labels.
+    """The head trained on a number of labels.
 
     Attributes:
-        labels: of each class, or all where a class has fewer; of attributes, labelled images.
-        images: that this is.
-        accuracy: on the test images, mean of the draws.
-        interval: of that mean, 95 %, by the bootstrap over test images; the draws stay the same.
-        lowest: accuracy of the worst draw.
-        highest: accuracy of the best draw.
-        draws: of the labels.
+        labels: Labels of each class, or all of them if a class has fewer; for attributes, labelled
+            images.
+        images: Number of images that these are.
+        accuracy: Accuracy on the test images, as the mean over the draws.
+        interval: 95 % interval of that mean, by the bootstrap over test images; the draws stay the
+            same.
+        lowest: Accuracy of the worst draw.
+        highest: Accuracy of the best draw.
+        draws: Number of draws of the labels.
     """
 
     labels: int
@@ -81,19 +83,19 @@ def compare(
     indices: np.ndarray | None = None,
     class_weights: str = NONE,
 ) -> tuple[ReferenceAccuracy, ...]:
-    """Trains the same head on the features of references, on the same labels.
+    """Trains the same head on the features of references, with the same labels.
 
     Args:
         correct: `quality.correctness` of the classifier on the M test images.
-        references: features by their names.
+        references: Features, by name.
         labels: int [N], classes; or int [N, A], attributes 0 or 1.
-        test_labels: of the M test images, likewise.
-        label_names: of the classes or attributes.
+        test_labels: Those of the M test images, in the same form.
+        label_names: Names of the classes or attributes.
         indices: int [K], the images to train on; None: all.
-        class_weights: of `settings.finetuning.CLASS_WEIGHTS`.
+        class_weights: One of `settings.finetuning.CLASS_WEIGHTS`.
 
     Raises:
-        InputError: as `head.fit`.
+        InputError: As for `head.fit`.
     """
     compared = []
     for name, features in references.items():
@@ -116,16 +118,16 @@ def compare(
 def nested_subsets(
     labels: np.ndarray, counts: Sequence[int], seed: int
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Labelled images of which each set holds the sets before it.
+    """Draws sets of labelled images, each of which contains the sets before it.
 
     Args:
         labels: int [N], classes; or int [N, A], attributes.
-        counts: labels of each class; of attributes, images. Ascending.
-        seed: of the draw.
+        counts: Labels of each class; for attributes, images. Ascending.
+        seed: Seed of the draw.
 
     Yields:
-        Each count up to the largest class, the last one with all images, and int64 indices,
-        ascending.
+        Each count up to the size of the largest class, the last one with all images, and int64
+        indices in ascending order.
     """
     rng = np.random.default_rng(seed)
     if labels.ndim == 2:
@@ -153,20 +155,21 @@ def labels_curve(
     """The accuracy of the head on frozen features against the number of labels.
 
     Args:
-        features: of the encoder.
+        features: Features of the encoder.
         labels: int [N], classes; or int [N, A], attributes 0 or 1.
-        test_labels: of the test images, likewise.
-        label_names: of the classes or attributes.
-        counts: labels of each class; of attributes, images. Ascending.
-        draws: of nested sets of labels. All labels are one set, and trained on once.
-        class_weights: of `settings.finetuning.CLASS_WEIGHTS`.
+        test_labels: Those of the test images, in the same form.
+        label_names: Names of the classes or attributes.
+        counts: Labels of each class; for attributes, images. Ascending.
+        draws: Number of draws of nested sets of labels. All labels are one set, which is trained on
+            once.
+        class_weights: One of `settings.finetuning.CLASS_WEIGHTS`.
 
     Returns:
-        A point for each number of labels. Of attributes, numbers at which one of them has a single
+        A point for each number of labels. For attributes, numbers at which one of them has a single
         value in a draw are left out.
 
     Raises:
-        InputError: as `head.fit`, of all labels.
+        InputError: As for `head.fit` with all labels.
     """
     head.check_labels(labels, label_names)
     sets: dict[int, list[np.ndarray]] = {}

@@ -1,14 +1,14 @@
-"""Fine-tuning: a head on frozen features first, then the whole encoder with it.
+"""Fine-tuning: first a head on frozen features, then the whole encoder with it.
 
-A head from random weights would change the features before it is any good; with one that is
-trained first, accuracy on other data than the training images' is higher (Kumar et al. 2022,
+A head with random weights would change the features before it is any good. If the head is trained
+first, accuracy on data unlike the training images is higher (Kumar et al. 2022,
 https://arxiv.org/abs/2202.10054). Early layers learn more slowly than late ones (Howard & Ruder
 2018, section 3.1, https://arxiv.org/abs/1801.06146; the factors are those of fastai's `fine_tune`).
 
-Every round of training ends with the validation images. Their loss is taken at its best
-temperature, so that a network that only becomes more confident is not taken for a worse one.
-The weights of the round with the least loss are the result; those that training began with, the
-head on frozen features, are round 0.
+After every round of training, the validation images are classified. Their loss is taken at its best
+temperature, so that a network that only becomes more confident does not count as worse. The result
+has the weights of the round with the smallest loss. Round 0 is the start of training: the head on
+frozen features.
 """
 
 import dataclasses
@@ -41,21 +41,21 @@ from keras_models.encoders import Encoder
 
 ROUNDS_FILE = "rounds.json"
 WARMUP_FRACTION = 0.1
-# Settings that change what is measured afterwards, and no step of training.
+# Settings that change only what is measured afterwards, not a step of training.
 _OF_MEASUREMENTS = ("finetune_label_counts", "finetune_draws")
 _NEVER = 2**62  # steps between checkpoints
-_ADVICE = "make room and give the same command again, which goes on from the last round"
+_ADVICE = "make room and give the same command again, which continues from the last round"
 
 
 @dataclass(frozen=True)
 class Round:
-    """The validation images after some training.
+    """The result on the validation images after some training.
 
     Attributes:
-        step: steps of training before.
-        loss: mean negative log-likelihood at `temperature`, each image weighted as in training.
-        temperature: of the least unweighted loss.
-        accuracy: fraction of right answers.
+        step: Training steps before it.
+        loss: Mean negative log-likelihood at `temperature`, each image weighted as in training.
+        temperature: Temperature of the smallest unweighted loss.
+        accuracy: Fraction of correct answers.
     """
 
     step: int
@@ -66,12 +66,12 @@ class Round:
 
 @dataclass(frozen=True)
 class FineTuned:
-    """A classifier that was trained.
+    """A trained classifier.
 
     Attributes:
-        classifier: with the weights of the best round.
-        rounds: all of them, from round 0.
-        best: number of the round of the least loss.
+        classifier: The classifier, with the weights of the best round.
+        rounds: All rounds, from round 0.
+        best: Number of the round with the smallest loss.
     """
 
     classifier: ImageClassifier
@@ -93,27 +93,27 @@ def finetune(
 ) -> FineTuned:
     """Trains an encoder and its head on labels until the validation loss stops falling.
 
-    A step is a function of the weights, the seed and its number (`ObjectiveModel`), as is its
-    batch (`pipeline`), so that a run that was stopped or killed goes on to the same weights. It is
-    trained on one device.
+    A step is a function of the weights, the seed and its number (`ObjectiveModel`), and so is its
+    batch (`pipeline`). A run that was stopped or killed therefore continues to the same weights.
+    Training uses one device.
 
     Args:
-        encoder: Built, in float32; it is trained itself.
-        feature: That the head takes.
-        head: Trained on the features of the training images.
+        encoder: Built, in float32; it is trained in place.
+        feature: The feature that the head takes.
+        head: A head trained on the features of the training images.
         train: The training images, all with labels.
-        validation: Other images with labels; none of them is for the test.
+        validation: Other images with labels; none of them is a test image.
         settings: How it is trained.
-        seed: Of the order of the images, augmentation and dropout.
+        seed: Seed of the order of the images, augmentation and dropout.
         augmentation: One of `registry.AUGMENTATIONS`.
-        folder: Holds checkpoints, the best weights, metrics.jsonl and rounds.json. A run of the
-            same data and settings in it is continued.
+        folder: Holds checkpoints, the best weights, metrics.jsonl and rounds.json. If it holds a
+            run of the same data and settings, that run continues.
 
     Raises:
         InputError: The folder holds a run of other data or settings, or cannot be written.
         NonFiniteError: A loss or a weight is not finite.
         RunError: A file cannot be written.
-        Stopped: By SIGTERM or SIGINT, after a checkpoint.
+        Stopped: SIGTERM or SIGINT arrived; a checkpoint was saved.
     """
     batch_size = min(settings.batch_size, len(train))
     per_round = max(pipeline.steps_per_epoch(len(train), batch_size), settings.round_steps)
@@ -128,7 +128,7 @@ def finetune(
     logger = MetricsLogger(counter, folder, batch_size, log_every=1)
     try:
         with StopSignal() as stop_signal:
-            # Saves when a signal asks to stop; rounds are saved here.
+            # Saves only when a signal asks to stop; rounds are saved here.
             saver = CheckpointCallback(counter, run.checkpoints, _NEVER, stop_signal)
             while not run.is_done:
                 steps = per_round * len(run.rounds) - counter.step
@@ -161,7 +161,7 @@ def finetune(
 
 
 def _compiled(encoder, feature, head, train, settings, seed, per_round) -> ImageClassifier:
-    """The classifier before its first step, with the rates of its layers."""
+    """The classifier before its first step, with the learning rates of its layers."""
     weights = class_weights.of_kind(settings.class_weights, train.labels, len(head.label_names))
     classifier = ImageClassifier(
         encoder,
@@ -186,7 +186,7 @@ def _compiled(encoder, feature, head, train, settings, seed, per_round) -> Image
 
 
 def _identity(head, train, validation, settings, more) -> str:
-    """16 hex digits, a hash of what decides the run; the head stands for the features."""
+    """16 hex digits: a hash of what determines the run; the head stands for the features."""
     values = {n: v for n, v in settings.values().items() if n not in _OF_MEASUREMENTS}
     digest = hashlib.sha256(json.dumps([values, *more]).encode())
     for array in (head.kernel, head.bias, train.labels, validation.labels):
@@ -197,9 +197,9 @@ def _identity(head, train, validation, settings, more) -> str:
 class _Run:
     """The rounds of a run, with its checkpoints and its best weights.
 
-    At the end of a round rounds.json is written, then the checkpoint, then the best weights. So
-    after a checkpoint the round is recorded, and only the weights of the checkpoint's own round can
-    be missing, which `restore` then has.
+    At the end of a round, rounds.json is written first, then the checkpoint, then the best weights.
+    So after a checkpoint the round is recorded. Only the weights of the checkpoint's own round can
+    be missing from the best weights, and `restore` then has them.
     """
 
     def __init__(
@@ -221,7 +221,7 @@ class _Run:
 
     @property
     def best(self) -> int:
-        """Number of the round of the least loss, the first of equal ones."""
+        """Number of the round with the smallest loss; the first of several."""
         return min(range(len(self.rounds)), key=lambda n: self.rounds[n].loss)
 
     @property

@@ -1,4 +1,4 @@
-"""A linear head on frozen features, from few labels or many."""
+"""A linear head on frozen features, trained on few labels or many."""
 
 import numpy as np
 
@@ -16,9 +16,9 @@ def fit(
     indices: np.ndarray | None = None,
     class_weights: str = weights.NONE,
 ) -> tuple[LinearHead, float]:
-    """Trains a head by logistic regression; its regularisation is chosen on a part of the images.
+    """Trains a head by logistic regression; its regularisation is chosen on some of the images.
 
-    The minimum is the one of `logistic_regression.fit`, whatever the order of the images. The
+    The minimum is that of `logistic_regression.fit`, whatever the order of the images. The
     standardisation of the features is folded into kernel and bias.
 
     >>> rng = np.random.default_rng(0)
@@ -31,16 +31,16 @@ def fit(
     Args:
         features: float32 [N, F]; may be memory-mapped, and is read in chunks.
         labels: int64 [N], classes; or int64 [N, A], attributes 0 or 1.
-        label_names: of the classes or attributes.
+        label_names: Names of the classes or attributes.
         indices: int [K], the images to train on; None: all.
-        class_weights: of `settings.finetuning.CLASS_WEIGHTS`.
+        class_weights: One of `settings.finetuning.CLASS_WEIGHTS`.
 
     Returns:
         The head, and the C of `logistic_regression.fit`.
 
     Raises:
-        InputError: a class has no image, or there is a single class or value.
-        RunError: the features are not finite.
+        InputError: A class has no image, or there is only one class or value.
+        RunError: The features are not finite.
     """
     chosen = labels if indices is None else labels[indices]
     check_labels(chosen, label_names)
@@ -60,10 +60,10 @@ def check_labels(labels: np.ndarray, label_names: tuple[str, ...]) -> None:
 
     Args:
         labels: int [N], classes; or int [N, A], attributes 0 or 1.
-        label_names: of the classes or attributes.
+        label_names: Names of the classes or attributes.
 
     Raises:
-        InputError: it cannot.
+        InputError: It cannot.
     """
     if labels.ndim == 2:
         constant = (labels == labels[:1]).all(axis=0)
@@ -76,8 +76,8 @@ def check_labels(labels: np.ndarray, label_names: tuple[str, ...]) -> None:
         return
     if len(label_names) < 2:
         raise InputError(
-            f"a classifier tells classes apart, and there is {len(label_names)}; give images of at "
-            "least two"
+            f"a classifier tells classes apart, and there is {len(label_names)}; give images of "
+            "at least two classes"
         )
     missing = np.bincount(labels, minlength=len(label_names)) == 0
     if missing.any():

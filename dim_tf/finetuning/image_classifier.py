@@ -20,18 +20,18 @@ from keras_models.objective_model import Batch, Losses
 
 @keras.saving.register_keras_serializable("dim_tf")
 class ImageClassifier(EncoderModel):
-    """A linear head on one feature of an encoder, which is trained with it.
+    """A linear head on one feature of an encoder, which is trained with the head.
 
     The loss is the cross-entropy of the classes, or its mean over the attributes.
 
     Args:
-        encoder: Images -> endpoints. Layers on which the feature does not depend are made
+        encoder: Images -> endpoints. Layers on which the feature does not depend become
             untrainable.
         num_labels: Number of classes or attributes.
         multi_label: Whether the labels are attributes, of which an image can have several.
         feature: Name of the feature.
-        max_features: As of `Feature`.
-        class_weights: Factors of the losses, [C] of classes or [2, A] of absent and present
+        max_features: As for `Feature`.
+        class_weights: Factors of the losses, [C] for classes or [2, A] for absent and present
             attributes; None: 1.
         seed: Seed of the random numbers drawn in training.
 
@@ -88,16 +88,16 @@ class ImageClassifier(EncoderModel):
         return tf.gather(weights, labels)
 
     def rate_groups(self) -> tuple[list, list]:
-        """The trainable variables of the early and of the late layers of the encoder.
+        """The trainable variables of the encoder's early and of its late layers.
 
-        An encoder's variables are in the order of its layers; half of them are early.
+        The variables of an encoder are in the order of its layers; half of them are early.
         """
         variables = self.encoder.trainable_variables
         half = (len(variables) + 1) // 2
         return variables[:half], variables[half:]
 
     def set_head(self, head: LinearHead) -> None:
-        """Gives the head other weights."""
+        """Replaces the weights of the head."""
         self.head.set_weights([head.kernel, head.bias])
 
     def linear_head(self, label_names: tuple[str, ...]) -> LinearHead:
@@ -106,7 +106,7 @@ class ImageClassifier(EncoderModel):
         return LinearHead(kernel, bias, label_names, self.multi_label)
 
     def logits_of(self, images: Images) -> np.ndarray:
-        """The logits of images of a data set, float32 [N, num_labels].
+        """The logits of a data set's images, float32 [N, num_labels].
 
         Args:
             images: [N, H, W, C], uint8, or float32 in [0, 1].

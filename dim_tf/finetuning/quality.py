@@ -1,4 +1,4 @@
-"""How good a classifier is on test images: accuracy, each label, confusion, calibration."""
+"""How good a classifier is on test images: accuracy, per label, confusion, calibration."""
 
 from dataclasses import dataclass
 
@@ -9,21 +9,23 @@ from dim_tf.evaluation import bootstrap
 from dim_tf.evaluation.bootstrap import Interval
 from dim_tf.finetuning.calibration import CalibrationError, calibration_error
 
-_SMALLEST = 1e-12  # of a probability, whose logarithm is taken
+_SMALLEST = 1e-12  # of a probability whose logarithm is taken
 
 
 @dataclass(frozen=True)
 class LabelQuality:
-    """A class or an attribute.
+    """The quality of one class or attribute.
 
     Attributes:
-        name: of the label.
-        images: test images that have it.
-        accuracy: of a class, the fraction of its images that get it (recall); of an attribute,
-            the fraction of all images for which it is right. None without images.
-        interval: of the accuracy, 95 %, by Wilson's score; None likewise.
-        precision: the fraction of the images that get it which have it; None: no image gets it.
-        recall: the fraction of the images that have it which get it; None: no image has it.
+        name: Name of the label.
+        images: Number of test images that have it.
+        accuracy: For a class, the fraction of its images that are classified as it (recall); for an
+            attribute, the fraction of all images for which it is correct. None without images.
+        interval: 95 % interval of the accuracy, by Wilson's score; None without images.
+        precision: Of the images predicted to have the label, the fraction that have it; None if
+            there are none.
+        recall: Of the images that have the label, the fraction predicted to have it; None if there
+            are none.
     """
 
     name: str
@@ -36,18 +38,20 @@ class LabelQuality:
 
 @dataclass(frozen=True)
 class Quality:
-    """A classifier on test images.
+    """The quality of a classifier on test images.
 
     Attributes:
         images: N.
-        accuracy: the fraction of images whose class is right; of attributes, the mean over all.
-        interval: 95 %: by Wilson's score; of attributes by the bootstrap over images.
-        balanced_accuracy: the mean of the labels' recalls; of attributes, the mean of the recalls
+        accuracy: The fraction of images whose class is correct; for attributes, the mean over all
+            of them.
+        interval: Its 95 % interval: by Wilson's score; for attributes, by the bootstrap over
+            images.
+        balanced_accuracy: The mean of the labels' recalls; for attributes, the mean of the recalls
             of present and absent ones.
-        negative_log_likelihood: the mean, in nats.
-        calibration: of the probabilities.
-        labels: each label.
-        confusion: images by true class (rows) and predicted class; empty for attributes.
+        negative_log_likelihood: Its mean, in nats.
+        calibration: Calibration of the probabilities.
+        labels: The quality of each label.
+        confusion: Number of images by true class (rows) and predicted class; empty for attributes.
     """
 
     images: int
@@ -67,7 +71,7 @@ def wilson_interval(successes: int, trials: int) -> Interval:
 
 
 def correctness(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """How right each image's prediction is, float64 [N]: 0 or 1; of attributes the fraction.
+    """How correct each image's prediction is, float64 [N]: 0 or 1; for attributes the fraction.
 
     Args:
         probabilities: float [N, C].
@@ -91,7 +95,7 @@ def measure(probabilities: np.ndarray, labels: np.ndarray, label_names: tuple[st
     Args:
         probabilities: float [N, C], N at least 1.
         labels: int [N], classes; or int [N, C], attributes 0 or 1.
-        label_names: of the C labels.
+        label_names: Names of the C labels.
     """
     multi_label = labels.ndim == 2
     correct = correctness(probabilities, labels)
@@ -125,7 +129,7 @@ def measure(probabilities: np.ndarray, labels: np.ndarray, label_names: tuple[st
 
 
 def _fraction(some, of):
-    """By column; NaN where there are none."""
+    """The fraction in each column; NaN in columns without entries."""
     counts = of.sum(axis=0)
     return np.where(counts > 0, some.sum(axis=0) / np.maximum(counts, 1), np.nan)
 

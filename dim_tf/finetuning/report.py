@@ -1,4 +1,4 @@
-"""A classifier's training and quality, for metadata.json and the card (`classifier_card`)."""
+"""The training and quality of a classifier, for metadata.json and the card (`classifier_card`)."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -24,14 +24,14 @@ def report(
     """The entry "classifier" of metadata.json.
 
     Args:
-        train_images: that the classifier was trained on.
-        c: of the head's logistic regression.
-        class_weights: of `settings.finetuning.CLASS_WEIGHTS`.
-        temperature: that is folded into the head.
-        quality: on the test images; None: there are none.
-        tuned: the training of the whole encoder; None: the head alone was trained.
-        comparison: with other features.
-        labels_curve: of the head.
+        train_images: Number of images that the classifier was trained on.
+        c: C of the head's logistic regression.
+        class_weights: One of `settings.finetuning.CLASS_WEIGHTS`.
+        temperature: The temperature that is folded into the head.
+        quality: Quality on the test images; None: there are none.
+        tuned: The training of the whole encoder; None: only the head was trained.
+        comparison: The same head on other features.
+        labels_curve: The accuracy of the head by number of labels.
     """
     content: dict[str, Any] = {
         "training": {

@@ -29,9 +29,9 @@ class SourceEncoder:
     """An exported encoder that becomes a classifier.
 
     Attributes:
-        path: Of the version.
-        encoder: To be trained. Its one endpoint "global" is the feature that was exported.
-        metadata: Content of its metadata.json; empty: the export is of another program.
+        path: Folder of the version.
+        encoder: The encoder to be trained. Its only endpoint, "global", is the exported feature.
+        metadata: Content of its metadata.json; empty: another program wrote the export.
     """
 
     path: Path
@@ -40,12 +40,12 @@ class SourceEncoder:
 
     @property
     def feature(self) -> Feature:
-        """What the head takes of the encoder: all that it gives."""
+        """What the head takes from the encoder: its whole output."""
         return Feature(GLOBAL.name, max(MAX_FEATURES, self.encoder.global_dim))
 
     @property
     def exported_feature(self) -> Feature:
-        """The feature that was exported, of the encoder that the export was made from."""
+        """The exported feature, as a feature of the encoder that the export was made from."""
         choice = self.metadata.get("feature", {})
         name = choice.get("name", GLOBAL.name)
         return Feature(
@@ -56,7 +56,7 @@ class SourceEncoder:
         """The encoder's entries on a classifier's card.
 
         Args:
-            license: Of the classifier.
+            license: License of the classifier.
             note: A sentence for the card.
             experiment: The settings of the classifier.
         """
@@ -82,10 +82,10 @@ class SourceEncoder:
 
 
 def image_size(path: Path) -> ImageSize:
-    """The size of the images that an exported encoder takes; 0: it does not say.
+    """The size of the images that an exported encoder takes; 0: unknown.
 
     Args:
-        path: Of the version.
+        path: Folder of the version.
     """
     size = _read_metadata(path).get("image_size", 0)
     if isinstance(size, list) and len(size) == 2 and all(type(x) is int and x > 0 for x in size):
@@ -101,10 +101,10 @@ def _read_metadata(path):
 
 
 def load(path: Path, splits: Splits) -> SourceEncoder:
-    """Loads an exported encoder, to be trained on images.
+    """Loads an exported encoder to train it on images.
 
     Args:
-        path: Of the version.
+        path: Folder of the version.
         splits: The images.
 
     Raises:
@@ -129,26 +129,27 @@ def load(path: Path, splits: Splits) -> SourceEncoder:
 
 
 def is_of_run(experiment: Experiment) -> bool:
-    """Whether the encoder is that of the run folder, and not one of --encoder_path."""
+    """Whether the encoder is the run folder's, not one given by --encoder_path."""
     return not experiment.evaluation.encoder_path and (experiment.run_path / "checkpoints").is_dir()
 
 
 def reference_encoders(
     source: SourceEncoder, experiment: Experiment, images: Images
 ) -> dict[str, Encoder]:
-    """Encoders of the same architecture, for the comparison: random_weights and start_weights.
+    """Encoders of the same architecture to compare with: random_weights and start_weights.
 
-    The latter are those that the run began with, where these were not random. What cannot be made
-    again, as the architecture of another program's export, is named in a line and left out.
+    start_weights are those that the run started from, if they were not random. What cannot be
+    rebuilt, such as the architecture of another program's export, is named in a printed line and
+    left out.
 
     Args:
         source: The encoder that they are compared with.
         experiment: Its settings.
-        images: Of the run.
+        images: Images of the run.
 
     Raises:
         InputError: The run's experiment.json cannot be read.
-        RunError: The weights that the run began with cannot be restored.
+        RunError: The weights that the run started from cannot be restored.
     """
     if not experiment.evaluation.references:
         return {}
@@ -171,7 +172,7 @@ def reference_encoders(
 
 
 def _from_metadata(metadata, experiment) -> Experiment | None:
-    """The settings of an export's encoder, where it is one of the presets."""
+    """The settings of an export's encoder, if it is one of the presets; else None."""
     name, settings = metadata.get("encoder"), metadata.get("experiment")
     if name not in PRESETS or not isinstance(settings, dict):
         return None

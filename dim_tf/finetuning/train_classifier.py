@@ -1,4 +1,4 @@
-"""Trains a classifier on labelled images: its head, the encoder, the temperature; measures it."""
+"""Trains a classifier on labelled images (head, encoder, temperature) and measures it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from dim_tf.settings.finetuning import ALL, FineTuningSettings
 from dim_tf.system.errors import InputError
 from keras_models.encoders import Encoder
 
-FROZEN = "frozen_features"  # in the comparison, the head on the encoder before its training
+FROZEN = "frozen_features"  # in the comparison: the head on the encoder before its training
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,12 @@ class TrainedClassifier:
     """A classifier that can be exported (`export.classifier`) together with its encoder.
 
     Attributes:
-        head: On the encoder's feature, with the temperature folded in.
-        temperature: That of the head.
+        head: The head on the encoder's feature, with the temperature folded in.
+        temperature: The temperature of the head.
         tuned: The training of the encoder; None: it was not trained.
-        probabilities: Of the labelled test images, float32 [M, labels]; None: there are none.
-        report: Of training and quality, by `finetuning.report`.
+        probabilities: Probabilities of the labelled test images, float32 [M, labels]; None: there
+            are none.
+        report: Training and quality, from `finetuning.report`.
     """
 
     head: LinearHead
@@ -46,11 +47,11 @@ class TrainedClassifier:
 
 
 def features_of(encoder: Encoder, feature: Feature, images: Images) -> np.ndarray:
-    """The features of images of a data set, float32 [N, F].
+    """The features of a data set's images, float32 [N, F].
 
     Args:
         encoder: Built.
-        feature: Of the encoder.
+        feature: A feature of the encoder.
         images: [N, H, W, C], uint8, or float32 in [0, 1].
     """
     height, width, channels = encoder.image_shape
@@ -60,7 +61,7 @@ def features_of(encoder: Encoder, feature: Feature, images: Images) -> np.ndarra
         x = image_ops.encoder_input(image_ops.to_unit(pixels), channels)
         return feature(encoder(x, training=False))
 
-    # Traced here, once: TensorFlow warns of the traces of several encoders' calls.
+    # Traced once, here: TensorFlow warns if the calls of several encoders are traced.
     spec = tf.TensorSpec([None, *images.shape[1:]], images.dtype)
     traced = tf.function(encode).get_concrete_function(spec)
 
@@ -90,10 +91,10 @@ def check_labels(splits: Splits, settings: FineTuningSettings, seed: int) -> Non
     Args:
         splits: The data.
         settings: How it is trained.
-        seed: Of the validation split.
+        seed: Seed of the validation split.
 
     Raises:
-        InputError: There are no labels, a single class, a class without a training image, or too
+        InputError: There are no labels, only one class, a class without a training image, or too
             few images for the validation split.
     """
     train, _ = labelled_splits(splits)
@@ -119,16 +120,16 @@ def train_classifier(
 
     Args:
         encoder: Built, in float32. With `settings.layers` "all" it is trained.
-        feature: That the head takes.
-        train: The training images. Those of class -1 have no label and are left out.
-        test: The test images, likewise. Where it is None or has no label, nothing is measured.
-        label_names: Of the classes or attributes.
+        feature: The feature that the head takes.
+        train: The training images. Images of class -1 have no label and are left out.
+        test: The test images, in the same form. If it is None or has no label, nothing is measured.
+        label_names: Names of the classes or attributes.
         settings: How it is trained.
-        seed: Of the validation split and of training.
-        augmentation: Of `registry.AUGMENTATIONS`, while the encoder is trained.
-        folder: For checkpoints, while the encoder is trained.
+        seed: Seed of the validation split and of training.
+        augmentation: One of `registry.AUGMENTATIONS`, used while the encoder is trained.
+        folder: For checkpoints while the encoder is trained.
         references: Other features of all images of `train` and `test`, by name, on which the same
-            head is trained for comparison: of random weights, of the start weights.
+            head is trained for comparison: those of random weights, those of the start weights.
 
     Returns:
         The classifier. `encoder` is trained in place.
@@ -136,7 +137,7 @@ def train_classifier(
     Raises:
         InputError: There are too few labels, or the folder holds another classifier.
         RunError: Features are not finite, or a file cannot be written.
-        Stopped: By SIGTERM or SIGINT, after a checkpoint.
+        Stopped: SIGTERM or SIGINT arrived; a checkpoint was saved.
     """
     examples = _examples(train, test, label_names, settings, seed)
     frozen = _fit_frozen_head(encoder, feature, examples, settings)
@@ -179,7 +180,7 @@ class _Examples:
     Attributes:
         train: Labelled images for training and validation.
         test: Labelled test images; None: there are none.
-        label_names: Of the classes or attributes.
+        label_names: Names of the classes or attributes.
         train_indices: int64, the images of `train` to train on.
         validation_indices: int64, the other images of `train`.
         labelled: int64, the indices of `train` among all training images.
@@ -196,20 +197,20 @@ class _Examples:
 
     @property
     def labels(self) -> np.ndarray:
-        """Of `train`."""
+        """The labels of `train`."""
         assert self.train.labels is not None
         return self.train.labels
 
     @property
     def test_labels(self) -> np.ndarray:
-        """Of `test`."""
+        """The labels of `test`."""
         assert self.test is not None
         assert self.test.labels is not None
         return self.test.labels
 
 
 def _examples(train, test, label_names, settings, seed) -> _Examples:
-    """The images with a label, and which of them are for validation."""
+    """The images that have a label, and which of them are for validation."""
     labelled = _labelled(train)
     train = select(train, labelled)
     head.check_labels(train.labels, label_names)
@@ -230,9 +231,10 @@ class _FrozenHead:
     """The head on the features of the encoder before its training.
 
     Attributes:
-        head: Trained.
+        head: The trained head.
         c: Inverse strength of the regularisation of its logistic regression.
-        features: Of the images of `_Examples.train` and `.test`; without test images [0, F].
+        features: Features of the images of `_Examples.train` and `.test`; [0, F] without test
+            images.
     """
 
     head: LinearHead
@@ -283,14 +285,14 @@ def _measure(
     compared: Mapping[str, FeaturePair],
     settings: FineTuningSettings,
 ) -> dict[str, Any]:
-    """Quality, comparison and curve of labels, as `report` takes them.
+    """Quality, comparison and curve of labels, in the form that `report` takes.
 
     Args:
         examples: Labelled images.
-        frozen: Whose features give the curve of labels.
+        frozen: The head and features that give the curve of labels.
         predicted: Probabilities of the test images; None: nothing is measured.
         compared: Other features, by name, on which the same head is trained.
-        settings: Of the training.
+        settings: Settings of the training.
     """
     if predicted is None:
         return {"quality": None}
@@ -319,10 +321,10 @@ def _measure(
 
 
 def _labelled(split: Split) -> np.ndarray:
-    """The images with a label, int64.
+    """Indices of the images that have a label, int64.
 
     Raises:
-        InputError: there are no labels at all.
+        InputError: No image has a label.
     """
     if split.labels is None:
         raise InputError(

@@ -1,7 +1,7 @@
-"""Labelled images that neither the head nor the encoder is trained on: for stopping, calibration.
+"""Labelled images on which neither head nor encoder is trained: for early stopping, calibration.
 
-`data.validation_split` takes the place of a test set, once for all runs; these images are drawn
-from what is left for training, class by class, as ten labels a class have no image to lose.
+`data.validation_split` replaces the test set, once for all runs. The images here are drawn from the
+remaining training images, class by class, because with ten labels per class none can be wasted.
 """
 
 import warnings
@@ -15,24 +15,25 @@ from dim_tf.system.errors import InputError
 def split(
     labels: np.ndarray, fraction: float, seed: int = 0, groups: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draws validation images from labelled ones.
+    """Draws validation images from labelled images.
 
-    They are a fold of scikit-learn's StratifiedKFold, or KFold for attributes; with groups, which
-    stay together, of StratifiedGroupKFold or GroupKFold. Each class keeps an image to train on:
-    the images of a class that would all be drawn stay, with their groups.
+    They are a fold of scikit-learn's StratifiedKFold, or of KFold for attributes. With groups,
+    which stay together, they are a fold of StratifiedGroupKFold or GroupKFold. Each class keeps an
+    image to train on: if all images of a class would be drawn, they stay in training, with their
+    groups.
 
     Args:
         labels: int [N], classes; or int [N, A], attributes.
-        fraction: of the images, at most 1/2; the nearest 1 / (a whole number) is taken, and a
-            larger one where no class has so many images.
-        seed: of the draw.
-        groups: int [N], which images stay together; None: none.
+        fraction: Fraction of the images, at most 1/2. The nearest 1 / (a whole number) is taken,
+            and a larger one if no class has that many images.
+        seed: Seed of the draw.
+        groups: int [N], which images stay together; None: no groups.
 
     Returns:
-        Training and validation images, int64, ascending.
+        The training and the validation images, int64, ascending.
 
     Raises:
-        InputError: no image can be drawn.
+        InputError: No image can be drawn.
     """
     units = len(labels) if groups is None else len(np.unique(groups))
     folds = max(round(1 / fraction), 2)

@@ -1,4 +1,4 @@
-"""The models that --model names: a file each, with its settings and how it is made.
+"""The models that --model names: one file each, with its settings and how it is built.
 
-Importing this package needs no TensorFlow: a model's `make` imports what it is made of.
+Importing this package needs no TensorFlow: a model's `make` imports what it uses.
 """

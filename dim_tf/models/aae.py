@@ -18,7 +18,7 @@ class AdversarialAutoencoderModel(WithPriorDivergence):
     gamma: float = config_field(0.1, "Weight of prior matching.", above=0)
 
     def make(self, encoder, splits, experiment):
-        """The adversarial autoencoder of images as large as the encoder's."""
+        """The adversarial autoencoder, for images of the encoder's size."""
         from keras_models.generative.aae import AdversarialAutoencoder
 
         matching = self.prior_matching(encoder, self.gamma)
@@ -28,5 +28,5 @@ class AdversarialAutoencoderModel(WithPriorDivergence):
 
     @property
     def matched_prior(self):
-        """Its prior."""
+        """The prior in its settings."""
         return self.prior

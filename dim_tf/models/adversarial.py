@@ -34,7 +34,7 @@ class WithPriorDivergence(WithPrior):
     )
 
     def check(self):
-        """Checks that a divergence that its penalty bounds has a penalty."""
+        """Checks that a divergence that needs a gradient penalty has one."""
         if self.prior_divergence == "wgan_gp" and not self.prior_penalty:
             raise InputError(
                 f"--{self.PREFIX}prior_divergence=wgan_gp is bounded by its gradient penalty "

@@ -17,7 +17,7 @@ class ALIModel(WithPairs):
     )
 
     def make(self, encoder, splits, experiment):
-        """ALI, its generator of images as large as the encoder's."""
+        """ALI, with a generator of images of the encoder's size."""
         from keras_models.generative.ali import ALI
 
         return ALI(

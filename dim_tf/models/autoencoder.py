@@ -19,7 +19,7 @@ class AutoencoderModel(ModelSettings):
     LEARNED = "from unlabelled images as an autoencoder"
 
     def make(self, encoder, splits, experiment):
-        """The autoencoder of images as large as the encoder's."""
+        """The autoencoder, for images of the encoder's size."""
         from keras_models.generative.autoencoder import Autoencoder
 
         decoder = decoder_of(encoder, "decoder")
@@ -27,12 +27,12 @@ class AutoencoderModel(ModelSettings):
 
 
 def decoder_of(encoder: "Encoder", name: str, code_size: int = 0) -> "Decoder":
-    """The decoder to the encoder's images.
+    """The decoder to images of the encoder's size.
 
     Args:
-        encoder: Of images of that shape.
+        encoder: The encoder whose image shape the decoder has.
         name: The decoder's name.
-        code_size: Numbers of a code; 0: as many as the global feature has.
+        code_size: Numbers in a code; 0: as many as in the global feature.
     """
     from keras_models.nn import decoders
 

@@ -1,4 +1,4 @@
-"""What each model of --model is: a group of settings that can make its Keras model."""
+"""What each model of --model is: a group of settings that builds its Keras model."""
 
 import abc
 from collections.abc import Iterable
@@ -24,14 +24,14 @@ class ModelSettings(Settings, abc.ABC):
     """Settings of a model.
 
     Attributes:
-        NAME: What --model calls it.
-        LEARNED: How its encoder learns, in words that follow "An image encoder, learned".
+        NAME: Its name in --model.
+        LEARNED: How its encoder learns, as words that follow "An image encoder, learned".
         HAS_ENCODER: Whether it trains an encoder.
         NEEDS_LABELS: Whether it learns from labels.
-        UNUSED: Flags that it has no use for, which are refused.
-        PACKAGE: A package beside dim_tf's requirements that it needs; empty: none.
-        EXTRA: The extra of dim_tf that installs it.
-        DEPENDS_ON_LENGTH: Whether what a step does depends on the number of all steps.
+        UNUSED: Flags that have no effect on it and are refused.
+        PACKAGE: A package that it needs beyond dim_tf's requirements; empty: none.
+        EXTRA: The extra of dim_tf that installs that package.
+        DEPENDS_ON_LENGTH: Whether a step depends on the total number of steps.
     """
 
     NAME: ClassVar[str]
@@ -50,7 +50,7 @@ class ModelSettings(Settings, abc.ABC):
         """The Keras model around that encoder, not built.
 
         Args:
-            encoder: Not built; None of a model that has none.
+            encoder: Not built; None for a model that has none.
             splits: The data.
             experiment: All settings.
 
@@ -61,23 +61,23 @@ class ModelSettings(Settings, abc.ABC):
 
     @classmethod
     def check_used(cls, names: Iterable[str]) -> None:
-        """Checks that the model has a use for settings.
+        """Checks that the settings have an effect on this model.
 
         Args:
-            names: Of the flags that are given.
+            names: Names of the flags that are given.
 
         Raises:
-            InputError: It has none for one of them.
+            InputError: One of them has none.
         """
         for name in names:
             if name in cls.UNUSED:
                 raise InputError(
                     f"--{name} has no use with --model={cls.NAME}, which has no training steps and "
-                    "an encoder of its own; leave it out, of the flagfile too"
+                    "its own encoder; leave it out, also in the flagfile"
                 )
 
     def check_encoder(self, encoder: EncoderSettings) -> None:
-        """Checks that the model can train that encoder.
+        """Checks that the model can train this encoder.
 
         Raises:
             InputError: It cannot.
@@ -87,7 +87,7 @@ class ModelSettings(Settings, abc.ABC):
         """Checks that a step compares enough images.
 
         Args:
-            images: Others that an image can be compared with.
+            images: Number of other images that an image can be compared with.
 
         Raises:
             InputError: They are too few.
@@ -95,22 +95,22 @@ class ModelSettings(Settings, abc.ABC):
 
     @property
     def has_two_views(self) -> bool:
-        """Whether it makes two augmented views of each image."""
+        """Whether the model makes two augmented views of each image."""
         return False
 
     @property
     def matched_prior(self) -> str:
-        """The prior that the encoder's features are trained to be distributed like; "": none."""
+        """The prior that the encoder's features are trained to match; "": none."""
         return ""
 
     @property
     def without_effect(self) -> dict[str, str]:
-        """Its settings that others leave without effect: flag -> why."""
+        """Settings of this model that have no effect because of others: flag -> why."""
         return {}
 
     @property
     def summary(self) -> str:
-        """The model and its settings in a line, for the model card."""
+        """The model and its settings in one line, for the model card."""
         settings = [
             f"{name.removeprefix(self.PREFIX)} {_text(value)}"
             for name, value in self.values().items()
@@ -130,7 +130,7 @@ class AugmentedViews(ModelSettings):
 
     min_crop_scale: float = config_field(
         0.3,
-        "Least fraction of the image's area that a random crop of a view shows, before sides "
+        "Smallest fraction of the image's area that a random crop of a view shows, before sides "
         "longer than the image's are cut; 1: no crops.",
         above=0,
         maximum=1,
@@ -150,11 +150,11 @@ class AugmentedViews(ModelSettings):
     def two_views(
         self, augmentation: str, occluded: bool = False, shared_flip: bool = False
     ) -> "Views":
-        """What makes two augmented views of each image.
+        """The layer that makes two augmented views of each image.
 
         Args:
             augmentation: Of the experiment, not none.
-            occluded: Whether the query's view has a random block occluded.
+            occluded: Whether a random block of the query's view is occluded.
             shared_flip: Whether both views are flipped, or neither.
         """
         from keras_models.views import Augmentation, Views
@@ -168,7 +168,7 @@ class AugmentedViews(ModelSettings):
     def comparing(
         self, term: "Term", encoder: "Encoder", experiment: "Experiment"
     ) -> "DeepInfoMax":
-        """Deep InfoMax's model of one term that compares two augmented views."""
+        """The Deep InfoMax model with one term, which compares two augmented views."""
         from keras_models import DeepInfoMax
 
         return DeepInfoMax(

@@ -9,7 +9,7 @@ from dim_tf.settings.config_field import config_field
 
 @dataclass(frozen=True)
 class BetaTCVAEModel(ModelSettings):
-    """A VAE whose total correlation has a weight."""
+    """A VAE with a weight on its total correlation."""
 
     NAME = "beta_tcvae"
     PREFIX = "beta_tcvae."
@@ -23,7 +23,7 @@ class BetaTCVAEModel(ModelSettings):
     )
 
     def make(self, encoder, splits, experiment):
-        """The β-TCVAE of images as large as the encoder's."""
+        """The β-TCVAE, for images of the encoder's size."""
         from keras_models.generative.beta_tcvae import BetaTCVAE
 
         return BetaTCVAE(

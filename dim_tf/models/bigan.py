@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WithPairs(ModelSettings):
-    """Settings of a model with a discriminator of pairs of image and code."""
+    """Settings of a model with a discriminator of pairs of an image and a code."""
 
     code_units: tuple[int, ...] = config_field(
         (512, 512),
-        "Units of each dense layer of the discriminator that has the code alone; the image's "
-        "convolutions are followed by a dense layer of as many units as the last.",
+        "Units of each dense layer of the discriminator that takes the code alone; the "
+        "convolutions on the image end in a dense layer with as many units as the last of these.",
         minimum=1,
         maximum=2**16,
     )
     joint_units: tuple[int, ...] = config_field(
         (1024, 1024),
-        "Units of each dense layer of the discriminator that has image and code.",
+        "Units of each dense layer of the discriminator that takes image and code.",
         minimum=1,
         maximum=2**16,
     )
@@ -39,7 +39,7 @@ class WithPairs(ModelSettings):
     )
 
     def pair_discriminator(self, encoder: "Encoder") -> "PairDiscriminator":
-        """The discriminator of pairs, with a convolution for each that doubles in the decoder."""
+        """The discriminator of pairs; it has a convolution for each doubling in the decoder."""
         from keras_models.nn import decoders
         from keras_models.nn.discriminators import PairDiscriminator
 
@@ -56,7 +56,7 @@ class BiGANModel(WithPairs, WithPrior):
     LEARNED = "from unlabelled images by BiGAN (Donahue et al. 2017)"
 
     def make(self, encoder, splits, experiment):
-        """BiGAN, its generator of images as large as the encoder's."""
+        """BiGAN, with a generator of images of the encoder's size."""
         from keras_models import priors
         from keras_models.generative.bigan import BiGAN
 

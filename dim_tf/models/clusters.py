@@ -16,14 +16,14 @@ class WithClusters(ModelSettings):
     """Settings of a model with a fixed number of clusters."""
 
     clusters: int = config_field(
-        0, "Number of clusters; 0: as many as the images have classes.", minimum=0, maximum=2**16
+        0, "Number of clusters; 0: the number of classes of the images.", minimum=0, maximum=2**16
     )
 
     def number_of_clusters(self, splits: "Splits") -> int:
         """K, the number of clusters for these images.
 
         Raises:
-            InputError: It is not given, and the images have no classes; or it is 1.
+            InputError: It is not given and the images have no classes, or it is 1.
         """
         classes = 0 if splits.multi_label else len(splits.label_names)
         if not self.clusters and classes < 2:

@@ -8,7 +8,7 @@ from dim_tf.settings.config_field import config_field
 
 @dataclass(frozen=True)
 class ContextEncoderModel(ModelSettings):
-    """The centre of an image is painted from what surrounds it."""
+    """The centre of an image is painted from its surroundings."""
 
     NAME = "context_encoder"
     PREFIX = "context_encoder."
@@ -16,13 +16,13 @@ class ContextEncoderModel(ModelSettings):
 
     adversarial_weight: float = config_field(
         0.001,
-        "Weight of the adversarial loss, λ_adv; that of the squared error is 1 minus it.",
+        "Weight of the adversarial loss, λ_adv; the squared error has the weight 1 - λ_adv.",
         minimum=0,
         maximum=0.999,
     )
 
     def make(self, encoder, splits, experiment):
-        """The context encoder of the central region of images as large as the encoder's."""
+        """The context encoder, for images of the encoder's size."""
         from keras_models.nn import decoders
         from keras_models.nn.discriminators import ImageDiscriminator
         from keras_models.pretext.context_encoder import ContextEncoder, region_shape
@@ -32,7 +32,7 @@ class ContextEncoderModel(ModelSettings):
         decoder = decoders.Decoder(
             region, encoder.global_dim, filters, encoder.synchronized, name="decoder"
         )
-        # Of small regions, too, at least one convolution.
+        # At least one convolution, for small regions too.
         discriminator = ImageDiscriminator(
             tuple(reversed(filters[1:])) or filters, name="discriminator"
         )

@@ -26,14 +26,14 @@ class WithContextPrediction(ModelSettings):
 
 @dataclass(frozen=True)
 class ContextPredictionModel(WithContextPrediction):
-    """The position of a patch relative to another is predicted."""
+    """Predicts the position of a patch relative to another one."""
 
     NAME = "context_prediction"
     PREFIX = "context_prediction."
     LEARNED = "from unlabelled images by context prediction (Doersch et al. 2015)"
 
     def make(self, encoder, splits, experiment):
-        """The model of the task of context prediction."""
+        """The model whose task is context prediction."""
         from keras_models.pretext.tasks import PretextModel
 
         task = self.context_prediction_task(encoder)

@@ -19,11 +19,11 @@ class ContractiveAutoencoderModel(ModelSettings):
         1e-3, "Weight of the squared norm of the standardised code's Jacobian, λ.", above=0
     )
     projections: int = config_field(
-        1, "Random projections that estimate the norm, of each image and step.", minimum=1
+        1, "Random projections that estimate the norm for each image and step.", minimum=1
     )
 
     def make(self, encoder, splits, experiment):
-        """The contractive autoencoder of images as large as the encoder's."""
+        """The contractive autoencoder, for images of the encoder's size."""
         from keras_models.generative.contractive import ContractiveAutoencoder
 
         return ContractiveAutoencoder(

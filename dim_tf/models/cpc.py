@@ -10,14 +10,14 @@ from dim_tf.system.errors import InputError
 
 @dataclass(frozen=True)
 class ContrastivePredictiveCoding(ModelSettings):
-    """The features of crops are predicted from those of the crops above."""
+    """Predicts the features of crops from those of the crops above them."""
 
     NAME = "cpc"
     PREFIX = "cpc."
     LEARNED = "from unlabelled images by contrastive predictive coding (van den Oord et al. 2018)"
 
     units: int = config_field(256, "Units of the recurrent context.", minimum=1, maximum=2**16)
-    ahead: int = config_field(5, "Largest number of rows ahead that are predicted.", minimum=1)
+    ahead: int = config_field(5, "How many rows ahead are predicted, at most.", minimum=1)
 
     def make(self, encoder, splits, experiment):
         """CPC around an encoder of crops."""

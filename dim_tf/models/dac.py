@@ -11,7 +11,7 @@ from dim_tf.settings.config_field import config_field
 
 @dataclass(frozen=True)
 class DeepAdaptiveClustering(WithClusters):
-    """Pairs of images are labelled by their cosine, with thresholds that move."""
+    """Labels pairs of images by the cosine of their features, with thresholds that move."""
 
     NAME = "dac"
     PREFIX = "dac."

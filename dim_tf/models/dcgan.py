@@ -9,18 +9,18 @@ from dim_tf.settings.config_field import config_field
 
 @dataclass(frozen=True)
 class DCGANModel(ModelSettings):
-    """The encoder is the discriminator of images and generated images."""
+    """The encoder is the discriminator between images and generated images."""
 
     NAME = "dcgan"
     PREFIX = "dcgan."
     LEARNED = "from unlabelled images as the discriminator of DCGAN (Radford et al. 2016)"
 
     noise_dim: int = config_field(
-        100, "Numbers of a code that the generator makes an image of.", minimum=1, maximum=2**16
+        100, "Numbers in the code of a generated image.", minimum=1, maximum=2**16
     )
 
     def make(self, encoder, splits, experiment):
-        """DCGAN, its generator of images as large as the encoder's."""
+        """DCGAN, with a generator of images of the encoder's size."""
         from keras_models.generative.dcgan import DCGAN
 
         generator = decoder_of(encoder, "generator", self.noise_dim)

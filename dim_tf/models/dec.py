@@ -9,21 +9,21 @@ from dim_tf.settings.config_field import config_field
 
 @dataclass(frozen=True)
 class DeepEmbeddedClustering(WithClusters):
-    """An autoencoder, whose features are then drawn to the centroids of their clusters."""
+    """An autoencoder whose features are then pulled towards their clusters' centroids."""
 
     NAME = "dec"
     PREFIX = "dec."
     LEARNED = "from unlabelled images by deep embedded clustering (Xie et al. 2016)"
 
     pretraining_steps: int = config_field(
-        3900, "First steps, which train the autoencoder.", minimum=1
+        3900, "First steps, in which the autoencoder is trained.", minimum=1
     )
     refresh_steps: int = config_field(
         560, "Steps between two computations of the target distribution.", minimum=1
     )
 
     def make(self, encoder, splits, experiment):
-        """DEC with a target for each training image."""
+        """DEC, with a target for each training image."""
         from keras_models.clustering.dec import DEC
 
         return DEC(

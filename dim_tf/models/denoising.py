@@ -18,7 +18,7 @@ class WithCorruption(ModelSettings):
 
     masked: float = config_field(
         0.25,
-        "Fraction of the input's numbers that are set to 0; mid-grey in images.",
+        "Fraction of the input's numbers that are set to 0, which is mid-grey in images.",
         minimum=0,
         maximum=0.99,
     )
@@ -50,7 +50,7 @@ class DenoisingAutoencoderModel(WithCorruption):
     LEARNED = "from unlabelled images as a denoising autoencoder (Vincent et al. 2008)"
 
     def make(self, encoder, splits, experiment):
-        """The denoising autoencoder of images as large as the encoder's."""
+        """The denoising autoencoder, for images of the encoder's size."""
         from keras_models.generative.denoising import DenoisingAutoencoder
 
         decoder = decoder_of(encoder, "decoder")

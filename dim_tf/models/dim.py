@@ -25,7 +25,7 @@ class DIM(AugmentedViews, WithPriorDivergence):
 
     estimator: str = config_field(
         "jsd",
-        "Estimator of mutual information; kl is nwj.",
+        "Estimator of mutual information; kl means nwj.",
         common=True,
         choices=(*ESTIMATORS, "kl"),
     )
@@ -60,30 +60,30 @@ class DIM(AugmentedViews, WithPriorDivergence):
     critic_layer_norm: bool = config_field(True, "Layer norm in the dot-product critic.")
     critic_temperature: float = config_field(
         0.0,
-        "Temperature of the dot-product critic, whose scores are then cosines of codes over it; 0: "
-        "a learned scale.",
+        "Temperature of the dot-product critic: scores are cosines of codes divided by it; 0: a "
+        "learned scale.",
         minimum=0,
     )
     critic_implementation: str = config_field(
         "fast",
-        "Dot-product critic: fast; or reference, the paper's layers one by one, for the same "
+        "Dot-product critic: fast; or reference, the paper's layers one by one, with the same "
         "numbers.",
         choices=("fast", "reference"),
         hyperparameter=False,
     )
     negatives: int = config_field(
         0,
-        "Other images that each is paired with; 0: the critic's default, all for dot, 1 for the "
-        "others.",
+        "Number of other images that each image is paired with; 0: the critic's default, all for "
+        "dot, 1 for the others.",
         minimum=0,
     )
     locations: int = config_field(
-        0, "Locations of the local map that a step scores, drawn at random; 0: all.", minimum=0
+        0, "Locations of the local map scored in a step, drawn at random; 0: all.", minimum=0
     )
     score_chunk: int = config_field(
         0,
-        "Images whose global codes the dot-product critic scores at a time; 0: as many as take 64 "
-        "MiB.",
+        "Number of images whose global codes the dot-product critic scores at a time; 0: as many "
+        "as fit 64 MiB.",
         minimum=0,
         hyperparameter=False,
     )
@@ -96,7 +96,7 @@ class DIM(AugmentedViews, WithPriorDivergence):
     )
     independence: str = config_field(
         "none",
-        "How the numbers of the global feature are made independent: predictability, of predictors "
+        "How the numbers of the global feature are made independent: predictability, by predictors "
         "of each from the others; adversarial, by a discriminator of shuffled numbers; none.",
         choices=("none", "predictability", "adversarial"),
     )
@@ -104,13 +104,13 @@ class DIM(AugmentedViews, WithPriorDivergence):
         0.1, "Weight of --independence in the objective.", above=0
     )
     coordinates: float = config_field(
-        0.0, "Weight of the task to predict a local feature's row and column.", minimum=0
+        0.0, "Weight of the task of predicting a local feature's row and column.", minimum=0
     )
     relative_coordinates: float = config_field(
-        0.0, "Weight of the task to predict the offset of two local features.", minimum=0
+        0.0, "Weight of the task of predicting the offset of two local features.", minimum=0
     )
     occlusion: bool = config_field(
-        False, "Take the global feature from the image with a random block occluded."
+        False, "Compute the global feature from the image with a random block occluded."
     )
 
     def check(self):
@@ -176,13 +176,13 @@ class DIM(AugmentedViews, WithPriorDivergence):
 
     @property
     def _critics(self) -> set[str]:
-        """The kinds of critics of the terms that have a weight."""
+        """The kinds of critics in the terms that have a weight."""
         weights = ((self.local_critic, self.beta), (self.global_critic, self.alpha))
         return {critic for critic, weight in weights if weight}
 
     @property
     def matched_prior(self):
-        """Its prior, where prior matching has a weight."""
+        """The prior, if prior matching has a weight."""
         return self.prior if self.gamma else ""
 
     def check_batch(self, images):
@@ -195,7 +195,7 @@ class DIM(AugmentedViews, WithPriorDivergence):
 
     @property
     def without_effect(self):
-        """Settings that are given and that others leave without effect."""
+        """Settings that are given but have no effect because of others."""
         no_dot = "no weighted term has the dot-product critic"
         idle = {  # why -> whether so, and the settings
             "--beta is 0": (not self.beta, ["local_critic"]),
@@ -250,7 +250,7 @@ class DIM(AugmentedViews, WithPriorDivergence):
         return f"estimator {self.estimator}; " + ", ".join(parts)
 
     def make(self, encoder, splits, experiment):
-        """Deep InfoMax with its terms that have a weight."""
+        """Deep InfoMax with those of its terms that have a weight."""
         from keras_models import DeepInfoMax
         from keras_models.views import Views
 

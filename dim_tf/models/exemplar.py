@@ -8,11 +8,11 @@ from dim_tf.settings.config_field import config_field
 
 @dataclass(frozen=True)
 class WithExemplar(AugmentedViews):
-    """Settings of the task of exemplars."""
+    """Settings of the exemplar task."""
 
     rotation: float = config_field(
         20.0,
-        "Largest angle of a changed image's rotation to either side, in degrees.",
+        "Largest rotation of a changed image to either side, in degrees.",
         minimum=0,
         maximum=180,
     )
@@ -30,14 +30,14 @@ class WithExemplar(AugmentedViews):
 
 @dataclass(frozen=True)
 class ExemplarModel(WithExemplar):
-    """Each training image is a class, of its changed copies."""
+    """Each training image is a class; its changed copies are the examples."""
 
     NAME = "exemplar"
     PREFIX = "exemplar."
     LEARNED = "from unlabelled images, each a class of its own (Dosovitskiy et al. 2014)"
 
     def make(self, encoder, splits, experiment):
-        """The model of the task of exemplars."""
+        """The model of the exemplar task."""
         from keras_models.pretext.tasks import PretextModel
 
         task = self.exemplar_task(splits, experiment)

@@ -1,4 +1,4 @@
-"""Models that are fitted to the training images, without steps of gradient descent."""
+"""Models that are fitted to the training images, without gradient descent."""
 
 import abc
 from dataclasses import dataclass
@@ -22,14 +22,14 @@ _OF_ENCODERS = tuple(name for name in EncoderSettings.flags() if name != "latent
 class FittedModel(ModelSettings):
     """Settings of a model that is fitted once.
 
-    It has an encoder of its own. `fit` is its training: the run's checkpoint is that of step 1.
+    It has its own encoder. `fit` is its training: the run's checkpoint is that of step 1.
     """
 
     UNUSED: ClassVar[tuple[str, ...]] = (*_OF_STEPS, *_OF_ENCODERS, "augmentation")
 
     images: int = config_field(
         20_000,
-        "Most training images that it is fitted on, drawn by --seed and held in memory; 0: all.",
+        "Largest number of training images it is fitted on, drawn by --seed, in memory; 0: all.",
         minimum=0,
     )
 
@@ -50,15 +50,15 @@ class FittedModel(ModelSettings):
         """Fits an encoder's weights.
 
         Args:
-            encoder: Of `make_encoder`, built.
+            encoder: From `make_encoder`, built.
             images: float32 [N, H, W, C] in [-1, 1]. They may be changed.
-            seed: Of all random numbers.
+            seed: Seed of all random numbers.
 
         Returns:
-            What tells how well it fits, for the log; finite numbers by name.
+            Numbers that say how well the model fits, by name, for the log; all finite.
 
         Raises:
-            ValueError: The images do not suffice.
+            ValueError: There are not enough images.
         """
 
     def make(self, encoder, splits, experiment):
@@ -68,12 +68,12 @@ class FittedModel(ModelSettings):
         return FittedEncoder(encoder, name=self.NAME)
 
     def fitted_images(self, images: int) -> int:
-        """How many of that number of training images it is fitted on."""
+        """The number of training images it is fitted on, out of that many."""
         return min(self.images or images, images)
 
 
 @dataclass(frozen=True)
 class FittedPrototypes(FittedModel):
-    """Settings of a model whose prototypes are its features: --latent_dim has no use."""
+    """Settings of a model with a feature for each prototype; --latent_dim has no effect."""
 
     UNUSED: ClassVar[tuple[str, ...]] = (*FittedModel.UNUSED, "latent_dim")

@@ -10,10 +10,10 @@ from dim_tf.system.errors import InputError
 
 @dataclass(frozen=True)
 class _FlowDensity(ModelSettings):
-    """The density of images by an invertible encoder, the one of the model's name."""
+    """A density model of images, whose invertible encoder has the model's name."""
 
     def make(self, encoder, splits, experiment):
-        """The density of images as large as the encoder's."""
+        """The density model, for images of the encoder's size."""
         from keras_models.generative.flow import FlowDensity
 
         return FlowDensity(encoder, self.latent_prior, experiment.training.seed, name=self.NAME)
@@ -34,7 +34,7 @@ class _FlowDensity(ModelSettings):
 
 @dataclass(frozen=True)
 class NICEModel(_FlowDensity):
-    """Additive couplings, volume-preserving but for a scaling."""
+    """Additive couplings, which preserve volume up to a scaling."""
 
     NAME = "nice"
     PREFIX = "nice."
@@ -46,7 +46,7 @@ class NICEModel(_FlowDensity):
 
     @property
     def latent_prior(self):
-        """Its prior."""
+        """The prior in its settings."""
         return self.prior
 
 

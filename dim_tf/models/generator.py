@@ -8,7 +8,7 @@ from dim_tf.system.errors import InputError
 
 @dataclass(frozen=True)
 class Generator(WithPriorDivergence):
-    """Generated images, matched with the images of training by prior matching alone."""
+    """Generates images that are matched with the training images by prior matching alone."""
 
     NAME = "generator"
     PREFIX = "generator."
@@ -16,7 +16,7 @@ class Generator(WithPriorDivergence):
     HAS_ENCODER = False
 
     def make(self, encoder, splits, experiment):
-        """The generator of images as large as the data's; it has no encoder."""
+        """The generator of images of the data's size; it has no encoder."""
         import keras
         import tensorflow as tf
 
@@ -38,7 +38,7 @@ class Generator(WithPriorDivergence):
             raise InputError(str(error)) from error
 
     def check_encoder(self, encoder):
-        """Checks that none is asked for."""
+        """Checks that no encoder is asked for."""
         if encoder.init_from or encoder.is_backbone:
             name = "init_from" if encoder.init_from else "encoder"
             raise InputError(f"--model=generator has no encoder; leave --{name} out")

@@ -20,7 +20,7 @@ class IndependentComponents(FittedModel):
         return LinearEncoder(image_shape, latent_dim, name="encoder")
 
     def fit(self, encoder, images, seed):
-        """Sets the map to whitening by principal components and the unmixing of these."""
+        """Sets the map to whitening by principal components, followed by their unmixing."""
         from keras_models.classical import pca
 
         x = images.reshape(len(images), -1)
@@ -40,14 +40,14 @@ class IndependentComponents(FittedModel):
 
 @dataclass(frozen=True)
 class InfomaxICA(IndependentComponents):
-    """The outputs of a logistic network get the largest entropy, so the largest information."""
+    """The outputs of a logistic network get the largest entropy, hence the most information."""
 
     NAME = "infomax_ica"
     PREFIX = "infomax_ica."
     LEARNED = "from unlabelled images by independent components (infomax, Bell & Sejnowski 1995)"
 
     def unmix(self, white, seed):
-        """By the natural gradient."""
+        """Unmixes by the natural gradient."""
         from keras_models.classical import ica
 
         return ica.infomax(white, self.iterations)
@@ -55,14 +55,14 @@ class InfomaxICA(IndependentComponents):
 
 @dataclass(frozen=True)
 class FastICAModel(IndependentComponents):
-    """The projections that are farthest from normal."""
+    """The projections that are farthest from a normal distribution."""
 
     NAME = "fastica"
     PREFIX = "fastica."
     LEARNED = "from unlabelled images by independent components (FastICA, Hyvärinen 1999)"
 
     def unmix(self, white, seed):
-        """By scikit-learn."""
+        """Unmixes by scikit-learn's FastICA."""
         from keras_models.classical import ica
 
         return ica.fastica(white, self.iterations, seed)

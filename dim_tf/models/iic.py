@@ -9,7 +9,7 @@ from dim_tf.settings.config_field import config_field
 
 @dataclass(frozen=True)
 class InvariantInformationClustering(AugmentedViews, WithClusters):
-    """The mutual information of the clusters of two views is maximized."""
+    """Maximizes the mutual information of the clusters of two views."""
 
     NAME = "iic"
     PREFIX = "iic."

@@ -9,7 +9,7 @@ from dim_tf.settings.config_field import config_field
 
 @dataclass(frozen=True)
 class SelfAugmentedTraining(AugmentedViews, WithClusters):
-    """The mutual information of images and clusters, which changes of an image must keep."""
+    """The mutual information of images and clusters; changes of an image must keep its cluster."""
 
     NAME = "imsat"
     PREFIX = "imsat."
@@ -20,8 +20,8 @@ class SelfAugmentedTraining(AugmentedViews, WithClusters):
 
     invariance: str = config_field(
         "adversarial",
-        "Change of an image that its cluster must not depend on: adversarial, a virtual "
-        "adversarial perturbation; augmentation, a random view.",
+        "Change of an image that must not change its cluster: adversarial, a virtual adversarial "
+        "perturbation; augmentation, a random view.",
         choices=("adversarial", "augmentation"),
     )
     information_weight: float = config_field(0.1, "Weight of the mutual information, λ.", minimum=0)
@@ -30,19 +30,19 @@ class SelfAugmentedTraining(AugmentedViews, WithClusters):
     )
     radius: float = config_field(
         0.25,
-        "Length of the adversarial perturbation, as a fraction of the distance of an image to its "
-        "10th neighbour in the batch.",
+        "Length of the adversarial perturbation, as a fraction of the distance of an image from "
+        "its 10th neighbour in the batch.",
         above=0,
     )
 
     @property
     def has_two_views(self):
-        """Whether it makes an augmented view of each image."""
+        """Whether the model makes an augmented view of each image."""
         return self.invariance == "augmentation"
 
     @property
     def without_effect(self):
-        """Settings of the invariance that was not chosen."""
+        """The settings of the invariance that was not chosen."""
         unread = {
             "adversarial": ("min_crop_scale", "color_jitter_strength"),
             "augmentation": ("radius",),

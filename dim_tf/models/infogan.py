@@ -10,14 +10,14 @@ from dim_tf.system.errors import InputError
 
 @dataclass(frozen=True)
 class InfoGANModel(ModelSettings):
-    """The encoder discriminates generated images, and tells a part of their codes."""
+    """The encoder discriminates generated images, and predicts a part of their codes."""
 
     NAME = "infogan"
     PREFIX = "infogan."
     LEARNED = "from unlabelled images as the discriminator of InfoGAN (Chen et al. 2016)"
 
     noise_dim: int = config_field(
-        124, "Numbers of a code that no image need tell.", minimum=0, maximum=2**16
+        124, "Numbers of a code that are noise and are not predicted.", minimum=0, maximum=2**16
     )
     categories: tuple[int, ...] = config_field(
         (10, 10, 10, 10),
@@ -33,7 +33,7 @@ class InfoGANModel(ModelSettings):
     )
 
     def check(self):
-        """Checks that there is a code to tell."""
+        """Checks that there is a code to predict."""
         if not self.categories and not self.continuous:
             raise InputError(
                 "--infogan.categories is empty and --infogan.continuous is 0; give one of them, or "
@@ -41,7 +41,7 @@ class InfoGANModel(ModelSettings):
             )
 
     def make(self, encoder, splits, experiment):
-        """InfoGAN, its generator of images as large as the encoder's."""
+        """InfoGAN, with a generator of images of the encoder's size."""
         from keras_models.generative.infogan import InfoGAN, code_size
 
         size = self.noise_dim + code_size(self.categories, self.continuous)

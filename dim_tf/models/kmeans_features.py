@@ -8,7 +8,7 @@ from dim_tf.settings.config_field import config_field
 
 @dataclass(frozen=True)
 class KMeansFeatures(FittedPrototypes):
-    """How near the patches of each quadrant are to the centroids of whitened patches."""
+    """How close the patches of each quadrant are to the centroids of whitened patches."""
 
     NAME = "kmeans_features"
     PREFIX = "kmeans_features."
@@ -16,13 +16,13 @@ class KMeansFeatures(FittedPrototypes):
 
     centroids: int = config_field(400, "Centroids.", minimum=2, maximum=2**13)
     patch: int = config_field(6, "Side of a patch in pixels.", minimum=2, maximum=32)
-    stride: int = config_field(1, "Pixels from a patch to the next.", minimum=1, maximum=32)
+    stride: int = config_field(1, "Pixels from one patch to the next.", minimum=1, maximum=32)
     patches: int = config_field(
-        100_000, "Patches, at random places of the images, that k-means clusters.", minimum=1
+        100_000, "Patches at random places in the images, which k-means clusters.", minimum=1
     )
 
     def make_encoder(self, image_shape, latent_dim):
-        """Patches, whitened, and their distances to the centroids."""
+        """Whitened patches and their distances from the centroids."""
         from keras_models.classical.encoders import PatchPrototypeEncoder
 
         return PatchPrototypeEncoder(

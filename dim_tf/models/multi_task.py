@@ -9,7 +9,7 @@ from dim_tf.settings.config_field import config_field
 
 @dataclass(frozen=True)
 class MultiTask(WithExemplar, WithContextPrediction):
-    """Exemplars and context prediction by one encoder."""
+    """One encoder learns the exemplar task and context prediction."""
 
     NAME = "multi_task"
     PREFIX = "multi_task."
@@ -18,13 +18,13 @@ class MultiTask(WithExemplar, WithContextPrediction):
         "Zisserman 2017)"
     )
 
-    exemplar_weight: float = config_field(1.0, "Weight of the task of exemplars.", above=0)
+    exemplar_weight: float = config_field(1.0, "Weight of the exemplar task.", above=0)
     context_prediction_weight: float = config_field(
         1.0, "Weight of the task of context prediction.", above=0
     )
 
     def make(self, encoder, splits, experiment):
-        """The model of both tasks."""
+        """The model with both tasks."""
         from keras_models.pretext.tasks import PretextModel
 
         tasks = [

@@ -14,7 +14,7 @@ class NAT(ModelSettings):
     LEARNED = "from unlabelled images by Noise As Targets (Bojanowski & Joulin 2017)"
 
     def make(self, encoder, splits, experiment):
-        """Noise As Targets with a target for each training image."""
+        """Noise As Targets, with a target for each training image."""
         from keras_models.clustering.nat import NoiseAsTargets
 
         return NoiseAsTargets(encoder, len(splits.train), experiment.training.seed, name="nat")

@@ -16,10 +16,10 @@ class RestrictedBoltzmannMachine(FittedModel):
 
     passes: int = config_field(10, "Passes over the images.", minimum=1, maximum=10**5)
     rate: float = config_field(0.01, "Learning rate.", above=0, maximum=1)
-    batch: int = config_field(10, "Images, and Markov chains, of an update.", minimum=1)
+    batch: int = config_field(10, "Images, and Markov chains, per update.", minimum=1)
 
     def make_encoder(self, image_shape, latent_dim):
-        """A linear map of the pixels, and the logistic function."""
+        """A linear map of the pixels, followed by the logistic function."""
         from keras_models.classical.encoders import LinearEncoder
 
         return LinearEncoder(image_shape, latent_dim, sigmoid=True, name="encoder")

@@ -8,14 +8,14 @@ from dim_tf.settings.config_field import config_field
 
 @dataclass(frozen=True)
 class SlowFeatureAnalysis(FittedModel):
-    """The quadratic functions of an image that a shift by a pixel changes least."""
+    """The quadratic functions of an image that a shift by one pixel changes least."""
 
     NAME = "sfa"
     PREFIX = "sfa."
     LEARNED = "from unlabelled images by slow feature analysis (Wiskott & Sejnowski 2002)"
 
     components: int = config_field(
-        48, "Principal components whose products are the functions.", minimum=2, maximum=128
+        48, "Principal components whose products make the functions.", minimum=2, maximum=128
     )
 
     def make_encoder(self, image_shape, latent_dim):

@@ -8,7 +8,7 @@ from dim_tf.settings.config_field import config_field
 
 @dataclass(frozen=True)
 class SelfOrganizingMap(FittedPrototypes):
-    """Prototypes on a grid, neighbours of which become similar."""
+    """Prototypes on a grid; neighbouring ones become similar."""
 
     NAME = "som"
     PREFIX = "som."
@@ -19,10 +19,10 @@ class SelfOrganizingMap(FittedPrototypes):
     rows: int = config_field(8, "Rows of the grid.", minimum=1, maximum=256)
     columns: int = config_field(8, "Columns of the grid.", minimum=1, maximum=256)
     passes: int = config_field(2, "Passes over the images.", minimum=1, maximum=10**4)
-    rate: float = config_field(0.5, "First learning rate; it falls.", above=0, maximum=1)
+    rate: float = config_field(0.5, "Initial learning rate; it decays.", above=0, maximum=1)
 
     def make_encoder(self, image_shape, latent_dim):
-        """How near an image is to each prototype."""
+        """How close an image is to each prototype."""
         from keras_models.classical.encoders import PrototypeEncoder
 
         return PrototypeEncoder(image_shape, self.rows * self.columns, name="encoder")

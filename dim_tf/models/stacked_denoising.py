@@ -8,7 +8,7 @@ from dim_tf.system.errors import InputError
 
 @dataclass(frozen=True)
 class StackedDenoisingAutoencoderModel(WithCorruption):
-    """The encoder's layers, one after another, as denoising autoencoders of their inputs."""
+    """Trains the encoder's layers one after another, as denoising autoencoders of their inputs."""
 
     NAME = "stacked_denoising_ae"
     PREFIX = "stacked_denoising_ae."
@@ -16,7 +16,7 @@ class StackedDenoisingAutoencoderModel(WithCorruption):
     DEPENDS_ON_LENGTH = True
 
     def make(self, encoder, splits, experiment):
-        """The encoder whose layers share the run's steps equally; the last has the rest."""
+        """The encoder whose layers share the steps of the run; the last one takes the remainder."""
         from dim_tf.training import schedule
         from keras_models.generative.stacked_denoising import StackedDenoisingAutoencoder
 
@@ -34,7 +34,7 @@ class StackedDenoisingAutoencoderModel(WithCorruption):
         )
 
     def check_encoder(self, encoder):
-        """Checks that the encoder has layers one after another."""
+        """Checks that the encoder's layers follow one another."""
         if encoder.is_backbone:
             raise InputError(
                 f"--model={self.NAME} trains the encoder layer by layer, which a Keras model is "

@@ -27,10 +27,10 @@ class SupervisedModel(ModelSettings):
         return Supervised(encoder, labels, splits.multi_label, seed, name="supervised")
 
     def labels_of(self, splits: "Splits") -> int:
-        """The number of classes or attributes of the data.
+        """The number of classes or attributes in the data.
 
         Raises:
-            InputError: There are too few to tell images apart.
+            InputError: There are too few to distinguish images by.
         """
         labels = len(splits.label_names)
         if labels < (1 if splits.multi_label else 2):

@@ -16,7 +16,7 @@ class VariationalAutoencoder(ModelSettings):
     LEARNED = "from unlabelled images as a variational autoencoder (Kingma & Welling 2014)"
 
     def make(self, encoder, splits, experiment):
-        """The VAE of images as large as the encoder's."""
+        """The VAE, for images of the encoder's size."""
         return _vae(encoder, 1.0, experiment.training.seed)
 
 
@@ -31,7 +31,7 @@ class BetaVAE(ModelSettings):
     kl_weight: float = config_field(4.0, "Weight of the KL divergence from the prior.", above=0)
 
     def make(self, encoder, splits, experiment):
-        """The β-VAE of images as large as the encoder's."""
+        """The β-VAE, for images of the encoder's size."""
         return _vae(encoder, self.kl_weight, experiment.training.seed)
 
 

@@ -8,7 +8,7 @@ from dim_tf.settings.config_field import config_field
 
 @dataclass(frozen=True)
 class InformationBottleneck(SupervisedModel):
-    """Cross-entropy of labels predicted from a noisy code, and the code's KL divergence."""
+    """Cross-entropy of labels predicted from a noisy code, plus the code's KL divergence."""
 
     NAME = "vib"
     PREFIX = "vib."

@@ -1,4 +1,4 @@
-"""The settings of a run, in groups by what reads them.
+"""The settings of a run, grouped by what reads them.
 
-`dim_tf.experiment` composes them with those of a model. Importing this package needs no TensorFlow.
+`dim_tf.experiment` combines them with a model's settings. This package imports no TensorFlow.
 """

@@ -19,17 +19,17 @@ class AnomalySettings(Settings):
         "",
         "Folder of images that --mode=anomaly scores, or several with commas; those of --data_dir "
         "are the normal ones.",
-        details="Where one of the folders is named good, normal or ok, the others are defects, and "
-        "AUROCs are stated, also of each type of defect; of pixels by masks in ../ground_truth, as "
-        "MVTec AD has them.",
+        details="If a folder in it is named good, normal or ok, all other folders hold defects, "
+        "and AUROCs are reported, also for each type of defect; for pixels, if ../ground_truth "
+        "has masks as in MVTec AD.",
         is_path=True,
         hyperparameter=False,
     )
     false_alarms: float = config_field(
         0.05,
         "Fraction of normal images that may be called anomalous.",
-        details="The threshold is chosen on normal images that are not in the memory bank; of a "
-        "rate r it takes at least 1/r - 1.",
+        details="The threshold is chosen on normal images that are not in the memory bank; a rate "
+        "r needs at least 1/r - 1 of them.",
         above=0.0,
         maximum=0.5,
         hyperparameter=False,
@@ -43,21 +43,21 @@ class AnomalySettings(Settings):
     )
     bank: float = config_field(
         0.1,
-        "Size of the memory bank: fraction of the patches of normal images.",
+        "Size of the memory bank, as a fraction of the patches of normal images.",
         above=0.0,
         maximum=1.0,
         hyperparameter=False,
     )
     patches: int = config_field(
         2**18,
-        "Patches of normal images, at most, that the bank is chosen from.",
+        "Largest number of patches of normal images from which the bank is chosen.",
         minimum=2,
         maximum=10**8,
         hyperparameter=False,
     )
     neighbourhood: int = config_field(
         3,
-        "Locations a side that a patch is averaged over: 1, 3, 5, ...",
+        "Size of the square of locations over which a patch is averaged, per side: 1, 3, 5, ...",
         minimum=1,
         maximum=31,
         hyperparameter=False,
@@ -67,5 +67,5 @@ class AnomalySettings(Settings):
         """Checks that a neighbourhood has a middle."""
         if self.neighbourhood % 2 == 0:
             raise InputError(
-                f"--anomaly_neighbourhood={self.neighbourhood}; expected an odd number, as 3"
+                f"--anomaly_neighbourhood={self.neighbourhood}; expected an odd number, such as 3"
             )

@@ -13,7 +13,7 @@ class CollectionSettings(Settings):
     input: str = config_field(
         "",
         "Images to embed: a folder, TFRecord files, or tfds:NAME:SPLIT.",
-        details="TFRecord files by a pattern, as 'images-*.tfrecord'.",
+        details="Give TFRecord files as a pattern, such as 'images-*.tfrecord'.",
         flag="embed_input",
         common=True,
         is_path=True,
@@ -28,7 +28,7 @@ class CollectionSettings(Settings):
     )
     feature: str = config_field(
         AUTO,
-        "What is written of an image: auto, the feature of the export; local, its local map.",
+        "What is written for each image: auto, the feature of the export; local, its local map.",
         details="A local map has a feature for each location, float16 [H, W, D] (docs/PATCHES.md).",
         flag="embed_feature",
         choices=(AUTO, "local"),

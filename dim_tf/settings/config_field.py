@@ -10,7 +10,7 @@ from typing import Any, ClassVar, get_origin
 
 from dim_tf.system.errors import InputError, one_line
 
-# Every number has a bound, that of TensorFlow: sizes of 32 bits, float32.
+# Every number is bounded by what TensorFlow takes: sizes of 32 bits, float32.
 LARGEST = {int: 2**31 - 1, float: 1e30}
 LONGEST_TEXT = 4096  # characters; of a path, what Linux takes
 MOST_NUMBERS = 16  # of a setting that is a list
@@ -33,17 +33,18 @@ def config_field(
     """A dataclass field that is also a flag.
 
     Args:
-        default: The value where none is given.
+        default: The value if the setting is not given.
         help: A sentence for --help.
-        details: More, for --helpfull and --help=SECTION.
-        flag: The flag's name; empty: the field's.
+        details: More text, for --helpfull and --help=SECTION.
+        flag: The flag's name; empty: the field's name.
         common: Whether --help shows it; --helpfull shows all.
         choices: The allowed values; empty: any.
-        minimum: The least allowed number.
+        minimum: The smallest allowed number.
         above: A bound that a number must exceed.
         maximum: The largest allowed number; None: that of `LARGEST`.
-        is_path: Whether it is the path of a file or folder, whose ~ is the user's home.
-        hyperparameter: Whether another value makes another experiment, which a run folder refuses.
+        is_path: Whether it is the path of a file or folder, in which ~ is the user's home.
+        hyperparameter: Whether another value makes another experiment, so that a run folder with
+            the old value is refused.
     """
     metadata = {
         "help": help,
@@ -62,10 +63,10 @@ def config_field(
 
 @dataclass(frozen=True)
 class Settings:
-    """A group of settings. Each value is checked when the group is made.
+    """A group of settings. Each value is checked when the group is created.
 
     Attributes:
-        PREFIX: Begins the name of each of its flags.
+        PREFIX: What the name of each of its flags starts with.
     """
 
     PREFIX: ClassVar[str] = ""
@@ -77,15 +78,15 @@ class Settings:
         self.check()
 
     def check(self) -> None:
-        """Checks what the group's settings must have in common.
+        """Checks that the values of the group fit together.
 
         Raises:
-            InputError: They do not fit together.
+            InputError: They do not.
         """
 
     @classmethod
     def flags(cls) -> dict[str, dataclasses.Field]:
-        """Its fields by the names of their flags."""
+        """The fields of the group, by flag name."""
         return {
             cls.PREFIX + (field.metadata["flag"] or field.name): field
             for field in dataclasses.fields(cls)
@@ -98,7 +99,7 @@ class Settings:
         return cls.flags()[flag].default
 
     def values(self) -> dict[str, Any]:
-        """Its values by the names of their flags."""
+        """The values of the group, by flag name."""
         return {name: getattr(self, field.name) for name, field in self.flags().items()}
 
 
@@ -108,7 +109,7 @@ _EXPECTED = {
     float: "a number",
     str: "text",
     tuple: "whole numbers with commas between",
-    types.UnionType: "a whole number, or height and width, as 96,160",
+    types.UnionType: "a whole number, or height and width, such as 96,160",
 }
 
 
@@ -119,7 +120,7 @@ def kind_of(field: dataclasses.Field) -> type:
 
 
 def checked(flag: str, field: dataclasses.Field, value: Any) -> Any:
-    """The value as the field holds it: a whole number as a float, a path with the user's home.
+    """The value as the field holds it: a whole number as float, a path with ~ expanded.
 
     Args:
         flag: --NAME, for messages.
@@ -127,14 +128,14 @@ def checked(flag: str, field: dataclasses.Field, value: Any) -> Any:
         value: Of any type.
 
     Raises:
-        InputError: It is not of the field's type, or not allowed.
+        InputError: The value is not of the field's type, or is not allowed.
     """
     kind = kind_of(field)
     if kind is tuple:
         return _checked_numbers(flag, field, value)
     if kind is types.UnionType:
         return _checked_size(flag, field, value)
-    # Of JSON a number may be text, and of both languages true is a number.
+    # In JSON a number may be text, and true counts as a number in Python.
     fitting = (int, float) if kind is float else (kind,)
     if type(value) not in fitting:
         raise InputError(f"{flag}={quoted(value)}; expected {_EXPECTED[kind]}")
@@ -155,7 +156,7 @@ def checked(flag: str, field: dataclasses.Field, value: Any) -> Any:
 
 def _checked_numbers(flag, field, value):
     if not isinstance(value, tuple | list) or not all(type(number) is int for number in value):
-        raise InputError(f"{flag}={quoted(value)}; expected {_EXPECTED[tuple]}, as 512,512")
+        raise InputError(f"{flag}={quoted(value)}; expected {_EXPECTED[tuple]}, such as 512,512")
     if len(value) > MOST_NUMBERS:
         raise InputError(f"{flag} has {len(value)} numbers; expected at most {MOST_NUMBERS}")
     for number in value:
@@ -164,7 +165,7 @@ def _checked_numbers(flag, field, value):
 
 
 def _checked_size(flag, field, value):
-    """A number, or height and width where they differ; text is that of the flag."""
+    """A number, or height and width if they differ; text is what the flag was given."""
     numbers = value if isinstance(value, tuple | list) else [value]
     if isinstance(value, str):
         parts = value.split(",")
@@ -189,10 +190,10 @@ def _with_home(flag, value):
 
 
 def quoted(value: Any) -> str:
-    """As a message shows it: in one line, not too long."""
+    """The value as a message shows it: on one line, not too long."""
     try:
         return one_line(repr(value), 200)
-    except ValueError:  # Python writes no number of more than 4,300 digits
+    except ValueError:  # Python does not print numbers of more than 4,300 digits
         return "a number of thousands of digits"
 
 
@@ -223,7 +224,7 @@ def _check_text(flag, field, value):
             f"{flag}={quoted(value)} has {len(value):,} characters; expected at most "
             f"{LONGEST_TEXT:,}"
         )
-    # Control characters, halves of a character that stand for bytes that are not UTF-8, line ends.
+    # Control characters, line ends, and lone surrogates, which stand for bytes that are not UTF-8.
     strange = [c for c in value if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")]
     if strange:
         raise InputError(
@@ -235,10 +236,10 @@ def _check_text(flag, field, value):
 
 
 def check_file_names(flag: str, path: str) -> None:
-    """Checks the length of each part of a setting's path.
+    """Checks the length of each part of a path.
 
     Raises:
-        InputError: one is longer than a file's name can be.
+        InputError: A part is longer than a file name can be.
     """
     if any(len(os.fsencode(part)) > 255 for part in path.split("/")):
         raise InputError(

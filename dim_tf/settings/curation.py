@@ -28,7 +28,7 @@ class CurationSettings(Settings):
     )
     duplicate_false_rate: float = config_field(
         0.001,
-        "Without pixels, fraction of images that may be matched falsely.",
+        "Fraction of images that may be matched falsely when pixels are not compared.",
         above=0.0,
         maximum=0.2,
         hyperparameter=False,
@@ -42,7 +42,7 @@ class CurationSettings(Settings):
     )
     outlier_neighbours: int = config_field(
         10,
-        "Neighbours whose mean distance makes an outlier.",
+        "Number of nearest neighbours whose mean distance decides whether an image is an outlier.",
         minimum=1,
         maximum=1000,
         hyperparameter=False,
@@ -57,34 +57,34 @@ class CurationSettings(Settings):
     label_precision: float = config_field(
         0.9,
         "Doubtful labels are named while this fraction of them may be wrong; 0: all candidates.",
-        details="An upper estimate, from labels that are swapped on purpose; docs/CURATE.md.",
+        details="An upper estimate, from labels that are swapped on purpose; see docs/CURATE.md.",
         minimum=0.0,
         maximum=1.0,
         hyperparameter=False,
     )
     subset_size: int = config_field(
         100,
-        "Images of the subset that represents all.",
+        "Number of images in the subset that represents the whole folder.",
         minimum=1,
         maximum=10**6,
         hyperparameter=False,
     )
     subset_method: str = config_field(
         "typical",
-        "How the subset is chosen: typical, the middle of each cluster; coverage, the farthest "
-        "from those chosen.",
+        "How the subset is chosen: typical, the middle of each cluster; coverage, the images "
+        "farthest from those chosen before.",
         choices=SUBSET_METHODS,
         hyperparameter=False,
     )
     apply: str = config_field(
         "",
-        "Write a clean folder, with one of each group of duplicates: copy or symlink; empty: none.",
+        "Write a clean folder with one of each group of duplicates: copy or symlink; empty: none.",
         choices=APPLY_METHODS,
         hyperparameter=False,
     )
     apply_dir: str = config_field(
         "",
-        "The clean folder, new or empty and outside of the images; of --apply.",
+        "The clean folder for --apply; new or empty, and outside the folder of images.",
         is_path=True,
         hyperparameter=False,
     )
@@ -93,7 +93,7 @@ class CurationSettings(Settings):
     )
 
     def check(self):
-        """Checks that a clean folder has a place."""
+        """Checks that --apply and --apply_dir are given together."""
         if self.apply and not self.apply_dir:
             raise InputError(
                 f"--apply={self.apply} needs a folder to write to; give --apply_dir, new or empty"

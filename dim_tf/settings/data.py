@@ -22,8 +22,8 @@ class DataSettings(Settings):
     )
     data_dir: str = config_field(
         "",
-        "Folder of your images, or several with commas; implies --dataset=folder. Or that of a "
-        "data set's files; empty: where its library keeps them.",
+        "Folder of your images, or several with commas; implies --dataset=folder. Or the folder of "
+        "a data set's files; empty: where its library keeps them.",
         common=True,
         is_path=True,
         hyperparameter=False,
@@ -76,28 +76,29 @@ class DataSettings(Settings):
     group_by: str = config_field(
         "auto",
         "Images of --dataset=folder that stay on one side of the split: auto, near duplicates and "
-        "numbered sequences that look alike; near_duplicates; folder, those of one folder; none; "
-        r"or a regular expression on the path, whose first group names the group: '(video_\d+)/'.",
+        "numbered sequences that look alike; near_duplicates; folder, images of the same folder; "
+        "none; or a regular expression on the path, whose first group names the group: "
+        r"'(video_\d+)/'.",
         hyperparameter=False,  # the resulting split is compared: data.json
     )
     test_fraction: float = config_field(
         DEFAULT_TEST_FRACTION,
-        "Fraction of the images of --dataset=folder that are for the test, where the hash decides; "
-        "0: all images are trained on, and nothing is measured.",
+        "Fraction of the images of --dataset=folder that become test images when the split is by "
+        "hash; 0: train on all images and measure nothing.",
         minimum=0,
         maximum=0.5,
         hyperparameter=False,  # the resulting split is compared: data.json
     )
     pixel_range: str = config_field(
         "auto",
-        "Values of the 16-bit images of --dataset=folder that become black and white: LOW,HIGH; "
-        "dtype, all 16 bits; auto, those that the images use.",
+        "Values of 16-bit images of --dataset=folder that become black and white: LOW,HIGH; "
+        "dtype, the whole 16-bit range; auto, the range that the images use.",
         hyperparameter=False,  # the resulting range is compared: data.json
     )
     max_pixels: int = config_field(
         MAX_PIXELS,
-        "Images of more pixels are refused, in serving and in --dataset=folder, whose JPEGs are "
-        "decoded at a reduced scale instead.",
+        "Images with more pixels are refused in serving and in --dataset=folder; JPEG files in "
+        "--dataset=folder are decoded at a reduced scale instead.",
         minimum=1,
         maximum=2**28,
         hyperparameter=False,
@@ -105,14 +106,14 @@ class DataSettings(Settings):
     validation_fraction: float = config_field(
         0.0,
         "Fraction of the training images that is held out and measured instead of the test images, "
-        "to choose settings by; 0: none.",
+        "for choosing settings; 0: none.",
         minimum=0,
         maximum=0.9,
     )
     fit: str = config_field(
         "crop",
-        "How images of another shape are fitted: crop, the largest centred part of the shape; pad, "
-        "the whole image, its edges repeated outwards; stretch, the whole image.",
+        "How images of another shape are fitted: crop, the largest centred part of that shape; "
+        "pad, the whole image, with its edges repeated outwards; stretch, the whole image.",
         choices=FITS,
     )
     channels: str = config_field(
@@ -122,7 +123,7 @@ class DataSettings(Settings):
     )
     augmentation: str = config_field(
         "auto",
-        "Random changes in training, by what the images show: natural, document, aerial, "
+        "Random changes of images in training, by what they show: natural, document, aerial, "
         "microscopy, none; auto: natural for two views and --dataset=folder, else none.",
         details="docs/DATA.md lists the changes of each.",
         common=True,
@@ -130,7 +131,7 @@ class DataSettings(Settings):
     )
 
     def check(self):
-        """Checks the data set's name and what is asked of it."""
+        """Checks the data set's name and that it has what the settings ask for."""
         check_name(self.dataset)
         check_request(self.dataset, self.request)
 

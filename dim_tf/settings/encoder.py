@@ -31,33 +31,33 @@ class EncoderSettings(Settings):
 
     name: str = config_field(
         "",
-        "Encoder: any Keras model, as keras:MobileNetV3Small of keras.applications, "
-        "keras_hub:PRESET, or FILE.keras; or a preset; empty: a preset by the image size.",
+        "Encoder: a Keras model, such as keras:MobileNetV3Small of keras.applications, "
+        "keras_hub:PRESET, or FILE.keras; or a preset; empty: a preset chosen by the image size.",
         details=f"Presets: {', '.join(ENCODERS)}.",
         flag="encoder",
         common=True,
     )
     weights: str = config_field(
         "auto",
-        "Weights that a Keras model begins with: random; imagenet, of keras:CLASS; a file "
-        ".weights.h5 or .keras of the same model; auto: random of keras:CLASS, else its own.",
+        "Weights that a Keras model starts from: random; imagenet, for keras:CLASS; a file "
+        ".weights.h5 or .keras of the same model; auto: random for keras:CLASS, else its own.",
         flag="encoder_weights",
         common=True,
     )
     local_layer: str = config_field(
         "auto",
-        "Of a Keras model, the layer whose output is the local map; auto: the last one whose "
-        "map has at least 7 locations a side and an eighth of the image's pixels a side.",
+        "Layer of a Keras model whose output is the local map; auto: the last one whose map has at "
+        "least 7 locations a side and an eighth of the image's pixels a side.",
     )
     conv_layer: str = config_field(
         "auto",
-        "Of a Keras model, the layer whose output is the endpoint conv, on whose mean the head of "
-        "the global feature stands; auto: the last map.",
+        "Layer of a Keras model whose output is the endpoint conv; the head of the global feature "
+        "takes its mean; auto: the last map.",
     )
     head: str = config_field(
         "linear",
-        "Of a Keras model, the layers of the global feature: linear, one dense layer; mlp, two, "
-        "with batch norm and ReLU between them.",
+        "Head of a Keras model, which computes the global feature: linear, one dense layer; mlp, "
+        "two, with batch norm and ReLU between them.",
         flag="encoder_head",
         choices=ENCODER_HEADS,
     )
@@ -69,14 +69,14 @@ class EncoderSettings(Settings):
     )
     backbone_batch_norm: str = config_field(
         "train",
-        "Batch norm of a Keras model: train; frozen, its statistics, scales and offsets stay; "
-        "auto: frozen if its weights are pretrained.",
+        "Batch norm of a Keras model: train; frozen, with its statistics, scales and offsets "
+        "fixed; auto: frozen if its weights are pretrained.",
         choices=(AUTO, *BATCH_NORM),
     )
     frozen_steps: int = config_field(
         0,
-        "First steps in which a Keras model is frozen, while its head and the critics learn; -1: "
-        "four fifths of all if its weights are pretrained, else none.",
+        "First steps in which a Keras model is frozen while its head and the critics learn; -1: "
+        "four fifths of all steps if its weights are pretrained, else none.",
         minimum=-1,
     )
     backbone_learning_rate_scale: float = config_field(
@@ -84,14 +84,14 @@ class EncoderSettings(Settings):
     )
     init_from: str = config_field(
         "",
-        "Run folder or exported encoder whose encoder's weights training begins with.",
+        "Run folder or exported encoder from whose encoder weights training starts.",
         is_path=True,
     )
     latent_dim: int = config_field(64, "Units of the global feature.", minimum=1, maximum=2**16)
 
     def check(self):
-        """Checks the encoder's name, its files, and that only a backbone has a backbone's."""
-        for name, path in self.files.items():  # they may be no paths, so no is_path
+        """Checks the encoder's name and files; only a backbone may have a backbone's settings."""
+        for name, path in self.files.items():  # not always paths, so the fields have no is_path
             field = self.flags()[name].name
             object.__setattr__(self, field, os.path.expanduser(path))
         if not self.is_backbone:
@@ -136,7 +136,7 @@ class EncoderSettings(Settings):
 
     @property
     def is_backbone(self) -> bool:
-        """Whether the encoder is a Keras model, and not a preset of ours."""
+        """Whether the encoder is a Keras model and not one of our presets."""
         return is_backbone(self.name)
 
     @property
@@ -145,7 +145,7 @@ class EncoderSettings(Settings):
 
     @property
     def files(self) -> dict[str, Path]:
-        """The backbone's files, by the flag that names each."""
+        """The backbone's files, by the name of the flag that gives each."""
         files = {}
         if self.is_backbone and not self.name.startswith((KERAS, HUB)):
             files["encoder"] = Path(self.name)
@@ -155,12 +155,12 @@ class EncoderSettings(Settings):
 
 
 def is_backbone(name: str) -> bool:
-    """Whether an encoder of that name is a Keras model, and not a preset of ours."""
+    """Whether an encoder of that name is a Keras model and not one of our presets."""
     return name.startswith((KERAS, HUB)) or name.endswith(FILE)
 
 
 def scaling(text: str) -> str | tuple[Sequence[float], Sequence[float]] | None:
-    """What --input_scaling means: a name, or (offset, scale); None: what the backbone says.
+    """What --input_scaling means: a name or (offset, scale); None: what the backbone expects.
 
     Raises:
         InputError: It is none of these.

@@ -8,13 +8,13 @@ from dim_tf.registry import DEFAULT_MEASURES, MAX_FEATURES, MEASURES, REFERENCE_
 from dim_tf.settings.config_field import Settings, config_field
 from dim_tf.system.errors import InputError
 
-# Names that references have without --reference.
+# Names of the references that are measured without --reference.
 RESERVED_NAMES = (*REFERENCE_TITLES, "encoder")
 
 
 @dataclass(frozen=True)
 class EvaluationSettings(Settings):
-    """What is measured, of which encoder, and how."""
+    """What is measured, for which encoder, and how."""
 
     measures: str = config_field(
         ",".join(DEFAULT_MEASURES),
@@ -25,8 +25,8 @@ class EvaluationSettings(Settings):
     )
     encoder_path: str = config_field(
         "",
-        "Encoder of --mode=evaluate, any SavedModel or .keras file, or of --mode=finetune, embed, "
-        "curate, anomaly and search, a version of an export; empty: the run's.",
+        "Encoder for --mode=evaluate, any SavedModel or .keras file; or for --mode=finetune, "
+        "embed, curate, anomaly and search, a version of an export; empty: the run's.",
         is_path=True,
         hyperparameter=False,
     )
@@ -38,8 +38,8 @@ class EvaluationSettings(Settings):
     reference: str = config_field(
         "",
         "Models to compare with, commas between: .keras files or SavedModels.",
-        details="NAME=PATH names one. Without a name it is that of the file or folder; of an "
-        "export, NAME/VERSION. They take images in [0, 1], as those of --encoder_path do.",
+        details="NAME=PATH names one; otherwise its name is that of the file or folder, or "
+        "NAME/VERSION for an export. The models take images in [0, 1], as for --encoder_path.",
         common=True,
         hyperparameter=False,
     )
@@ -67,7 +67,7 @@ class EvaluationSettings(Settings):
     )
     probe_learning_rate: float = config_field(
         1e-4,
-        "Learning rate of each probe by --probe=authors; theirs is 1e-4.",
+        "Learning rate of each probe with --probe=authors; the authors' is 1e-4.",
         above=0,
         hyperparameter=False,
     )
@@ -79,8 +79,8 @@ class EvaluationSettings(Settings):
     )
     memory: float = config_field(
         0.0,
-        "GiB of images and features in memory; more are in the run folder's file system; 0: half "
-        "of the free memory.",
+        "GiB of images and features kept in memory; the rest goes to files in the run folder; 0: "
+        "half of the free memory.",
         minimum=0,
         maximum=2**20,
         hyperparameter=False,
@@ -102,7 +102,7 @@ class EvaluationSettings(Settings):
     runs: str = config_field(
         "",
         "Runs that --mode=compare compares: folders or names under runs/, with commas between; the "
-        "page goes to --run_dir, or to runs/compare-NAMES.",
+        "page is written to --run_dir, or to runs/compare-NAMES.",
         hyperparameter=False,
     )
 
@@ -122,10 +122,10 @@ class EvaluationSettings(Settings):
 
     @property
     def reference_paths(self) -> dict[str, str]:
-        """Path by name of the models in `reference`.
+        """The paths of the models in `reference`, by name.
 
         Raises:
-            InputError: A path or a name is missing, or a name is there twice or reserved.
+            InputError: A path or a name is missing, or a name is given twice or is reserved.
         """
         paths: dict[str, str] = {}
         for entry in self.reference.split(",") if self.reference else ():
@@ -145,14 +145,14 @@ class EvaluationSettings(Settings):
 
     @property
     def measure_names(self) -> tuple[str, ...]:
-        """What `measures` lists."""
+        """The names in `measures`."""
         if self.measures == "all":
             return tuple(MEASURES)
         return tuple(name.strip() for name in self.measures.split(","))
 
 
 def _named_path(entry: str) -> tuple[str, str]:
-    """Name and path of NAME=PATH, or of PATH. A path whose first folder has a "=" begins with ./"""
+    """Name and path of NAME=PATH or PATH. Write ./ before a path whose first folder has a "="."""
     name, sign, path = entry.partition("=")
     if sign and "/" not in name:
         return name.strip(), os.path.expanduser(path.strip())

@@ -22,11 +22,12 @@ class ExportSettings(Settings):
     )
     feature: str = config_field(
         AUTO,
-        "What the exported encoder gives: global, fc, conv, local_pooled (the mean of local); "
-        "auto: the best on labelled training images.",
-        details="Measured by --mode=evaluate, by the mean accuracy or AUC of nearest neighbours "
-        "and a linear probe; of features within one standard error the smallest. Without labels, "
-        "auto is global. A feature that the encoder lacks is refused before training.",
+        "Feature that the exported encoder returns: global, fc, conv, local_pooled (the mean of "
+        "local); auto: the best on labelled training images.",
+        details="--mode=evaluate measures it by the mean accuracy or AUC of nearest neighbours "
+        "and a linear probe, and takes the smallest feature within one standard error of the "
+        "best. Without labels, auto is global. A feature that the encoder lacks is refused before "
+        "training.",
         common=True,
         choices=(AUTO, *FEATURES),
         hyperparameter=False,
@@ -41,7 +42,7 @@ class ExportSettings(Settings):
         "", "License of the weights, for the model card.", hyperparameter=False
     )
     card_note: str = config_field(
-        "", "A sentence of your own, for the model card.", hyperparameter=False
+        "", "A sentence of yours for the model card.", hyperparameter=False
     )
     quantized: bool = config_field(
         False, "Export the signature quantized: features as bytes.", hyperparameter=False
@@ -49,7 +50,7 @@ class ExportSettings(Settings):
     neighbours_index: str = config_field(
         "",
         "Export the signature neighbours, which finds an image's neighbours among: train, the "
-        "training images; or a folder that --mode=embed wrote.",
+        "training images; or the embeddings in a folder that --mode=embed wrote.",
         is_path=True,
         hyperparameter=False,
     )
@@ -81,7 +82,7 @@ class ExportSettings(Settings):
 
     @property
     def tflite_names(self) -> tuple[str, ...]:
-        """What `tflite` lists."""
+        """The names in `tflite`."""
         if self.tflite in ("all", "none"):
             return TFLITE if self.tflite == "all" else ()
         return tuple(name.strip() for name in self.tflite.split(","))

@@ -13,13 +13,13 @@ ENCODER_EXPORT = ("quantized", "neighbours_index", "tflite_endpoints")  # not of
 
 
 def check_classifier_export(settings: Mapping[str, Any]) -> None:
-    """Checks that no setting is asked for that only an exported encoder has.
+    """Checks that no setting is given that only an exported encoder has.
 
     Args:
-        settings: By the names of their flags; empty or false: not asked for.
+        settings: By flag name; empty or false means not given.
 
     Raises:
-        InputError: There is one.
+        InputError: One is given.
     """
     asked = [name for name in ENCODER_EXPORT if settings.get(name)]
     if asked:
@@ -31,7 +31,7 @@ def check_classifier_export(settings: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class FineTuningSettings(Settings):
-    """What of a classifier is trained, how long, and what it is compared with."""
+    """What part of a classifier is trained, for how long, and what it is compared with."""
 
     PREFIX: ClassVar[str] = "finetune_"
 
@@ -50,16 +50,16 @@ class FineTuningSettings(Settings):
     )
     validation_fraction: float = config_field(
         0.2,
-        "Fraction of the labelled training images for early stopping and the temperature, drawn "
-        "class by class; no test image is used for these.",
+        "Fraction of the labelled training images used for early stopping and the temperature, "
+        "drawn class by class; no test image is used for these.",
         above=0,
         maximum=0.5,
         hyperparameter=False,
     )
     learning_rate: float = config_field(
         1e-3,
-        "Learning rate of the head while the encoder is trained, at its highest.",
-        details="It rises over the first tenth of the steps and falls to 0 by a cosine.",
+        "Highest learning rate of the head while the encoder is trained.",
+        details="It rises over the first tenth of the steps and falls to 0 along a cosine.",
         above=0,
         maximum=10.0,
         hyperparameter=False,
@@ -80,15 +80,15 @@ class FineTuningSettings(Settings):
     )
     batch_size: int = config_field(
         64,
-        "Images per step; all training images where there are fewer.",
+        "Images per step; all training images if there are fewer.",
         minimum=2,
         maximum=2**20,
         hyperparameter=False,
     )
     rounds: int = config_field(
         30,
-        "Largest number of rounds; after each the validation images are classified.",
-        details="A round is an epoch, or --finetune_round_steps where an epoch is shorter.",
+        "Largest number of rounds; after each one the validation images are classified.",
+        details="A round is an epoch, or --finetune_round_steps if an epoch is shorter.",
         minimum=1,
         maximum=10**6,
         hyperparameter=False,
@@ -101,28 +101,28 @@ class FineTuningSettings(Settings):
     )
     patience: int = config_field(
         5,
-        "Rounds without a lower validation loss after which training ends.",
+        "Training ends after this many rounds without a lower validation loss.",
         minimum=1,
         maximum=10**6,
         hyperparameter=False,
     )
     label_counts: tuple[int, ...] = config_field(
         (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000),
-        "Labels of each class (of attributes: labelled images) at which the card states the "
+        "Labels of each class (of attributes: labelled images) for which the model card states the "
         "accuracy of the head; ascending.",
         minimum=1,
         hyperparameter=False,
     )
     draws: int = config_field(
         3,
-        "Draws of the labels at each of --finetune_label_counts.",
+        "Random draws of the labels for each of --finetune_label_counts.",
         minimum=1,
         maximum=1000,
         hyperparameter=False,
     )
 
     def check(self):
-        """Checks that the numbers of labels ascend, and the rates do not fall with depth."""
+        """Checks that the label counts ascend, and that early layers have no higher rate."""
         if list(self.label_counts) != sorted(set(self.label_counts)):
             raise InputError(
                 f"--finetune_label_counts={','.join(map(str, self.label_counts))}; expected "

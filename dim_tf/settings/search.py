@@ -20,7 +20,7 @@ class Address(NamedTuple):
 
 @dataclass(frozen=True)
 class SearchSettings(Settings):
-    """What --mode=search looks for, and how it shows what is similar."""
+    """What --mode=search looks for, and how it shows similar images."""
 
     query: str = config_field(
         "",
@@ -38,22 +38,23 @@ class SearchSettings(Settings):
     by: str = config_field(
         "image",
         "What is compared: image, whole images; patch, a detail of the query with every location.",
-        details="patch takes local features, shows where the detail is, and needs no faiss-cpu.",
+        details="patch uses local features, shows where the detail is, and does not need "
+        "faiss-cpu.",
         flag="search_by",
         choices=SEARCH_BY,
         hyperparameter=False,
     )
     box: tuple[int, ...] = config_field(
         (),
-        "Detail of the query for --search_by=patch, as TOP,LEFT,HEIGHT,WIDTH in pixels; empty: all "
-        "of it.",
+        "Detail of the query for --search_by=patch, as TOP,LEFT,HEIGHT,WIDTH in pixels; empty: the "
+        "whole image.",
         flag="query_box",
         minimum=0,
         hyperparameter=False,
     )
     serve: str = config_field(
         "",
-        "Address and port of a page where images are dropped to search for, such as "
+        "Address and port of a page onto which images are dropped to search for them, such as "
         "127.0.0.1:8000; empty: none.",
         hyperparameter=False,
     )
@@ -77,10 +78,10 @@ class SearchSettings(Settings):
 
 
 def parse_address(text: str) -> Address:
-    """The address of --serve; an IPv6 address stands in brackets.
+    """The address of --serve; an IPv6 address is written in brackets.
 
     Raises:
-        InputError: It is no address with a port, or it is that of all networks of this machine.
+        InputError: It is not an address with a port, or it stands for all networks of this machine.
     """
     host, _, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]") if ":" in host else host

@@ -20,8 +20,8 @@ class TableSettings(Settings):
     )
     rows: str = config_field(
         "",
-        "Rows of the table to run, in this order, with commas between; NAME:N runs the first N of "
-        "--table_seeds; empty: all.",
+        "Rows of the table to run, in this order, with commas between; NAME:N runs only the first "
+        "N of --table_seeds; empty: all.",
         hyperparameter=False,
     )
     seeds: str = config_field(
@@ -32,8 +32,8 @@ class TableSettings(Settings):
     )
     results: str = config_field(
         "",
-        "Folder to which the table and each finished row's values are copied, and in which rows "
-        "finished elsewhere are found; empty: none.",
+        "Folder to which the table and the values of each finished row are copied, and where rows "
+        "that were finished elsewhere are found; empty: none.",
         is_path=True,
         hyperparameter=False,
     )

@@ -6,7 +6,7 @@ from dim_tf.registry import TRACKERS
 from dim_tf.settings.config_field import Settings, config_field
 from dim_tf.system.errors import InputError
 
-# Values that training replaces by what it chooses (`dim_tf.training.plan`), by flag.
+# Values that training replaces by ones that it chooses (`dim_tf.training.plan`), by flag.
 AUTOMATIC = {
     "batch_size": 0,
     "learning_rate": 0.0,
@@ -22,7 +22,7 @@ class TrainingSettings(Settings):
 
     epochs: int = config_field(
         20,
-        "Epochs of training; 0: by --minutes.",
+        "Epochs of training; 0: set by --minutes.",
         common=True,
         minimum=0,
         maximum=10**6,
@@ -30,8 +30,8 @@ class TrainingSettings(Settings):
     )
     minutes: float = config_field(
         0.0,
-        "Minutes of training, instead of --epochs; 0: by --epochs.",
-        details="The speed is measured once at the start, and gives the number of steps. The time "
+        "Minutes of training, instead of --epochs; 0: set by --epochs.",
+        details="The speed is measured once at the start and sets the number of steps. The time "
         "counts from when the images have been read, and includes measuring, compilation and "
         "checkpoints. A run that resumes ends at the same step.",
         common=True,
@@ -73,8 +73,8 @@ class TrainingSettings(Settings):
     )
     weight_decay: float = config_field(
         0.0,
-        "Decoupled weight decay: each step shrinks matrices and kernels, except discriminators', "
-        "by this times the learning rate; 0: none.",
+        "Decoupled weight decay: each step shrinks all matrices and kernels, except those of "
+        "discriminators, by this times the learning rate; 0: none.",
         minimum=0,
     )
     seed: int = config_field(
@@ -103,7 +103,7 @@ class TrainingSettings(Settings):
     )
     cluster: str = config_field(
         "tf_config",
-        "Where --strategy=multi_worker learns of the other processes: the environment variable "
+        "Where --strategy=multi_worker finds the other processes: the environment variable "
         "TF_CONFIG, Slurm's variables, or Kubernetes (an indexed Job whose pods have the label "
         "job-name=worker).",
         choices=("tf_config", "slurm", "kubernetes"),
@@ -119,8 +119,8 @@ class TrainingSettings(Settings):
     )
     micro_batches: int = config_field(
         1,
-        "Parts of a step's images that are processed one after another, to save memory; negatives "
-        "and batch norm are then those of a part.",
+        "Parts of a step's images that are processed one after another to save memory; negatives "
+        "and batch norm then come from one part only.",
         minimum=1,
         maximum=2**20,
     )
@@ -133,8 +133,8 @@ class TrainingSettings(Settings):
     )
     online_probe: bool = config_field(
         True,
-        "Train a linear probe of the global feature beside the encoder, where there are labels; "
-        "the encoder is the same without it.",
+        "Train a linear probe of the global feature beside the encoder, if there are labels; the "
+        "encoder is the same without it.",
         hyperparameter=False,
     )
     steps_per_execution: int = config_field(
@@ -158,7 +158,7 @@ class TrainingSettings(Settings):
     )
     track: str = config_field(
         "tensorboard",
-        "Where metrics are written beside metrics.jsonl, with commas between: "
+        "Where metrics are written in addition to metrics.jsonl, with commas between: "
         f"{', '.join(TRACKERS)}; or none.",
         hyperparameter=False,
     )
@@ -169,8 +169,8 @@ class TrainingSettings(Settings):
     )
     on_nan: str = config_field(
         "stop",
-        "When a loss or a weight is not finite: stop; restore, go back to the last checkpoint and "
-        "on with the images in another order.",
+        "When a loss or a weight is not finite: stop; or restore, go back to the last checkpoint "
+        "and continue with the images in another order.",
         choices=("stop", "restore"),
         hyperparameter=False,
     )
@@ -225,12 +225,12 @@ class TrainingSettings(Settings):
 
     @property
     def length(self) -> str:
-        """The length of training, in words."""
+        """The length of training, as text."""
         return f"{self.minutes:g} minutes" if self.minutes else f"{self.epochs:,} epochs"
 
     @property
     def tracker_names(self) -> tuple[str, ...]:
-        """What `track` lists."""
+        """The names in `track`."""
         if self.track == "none":
             return ()
         return tuple(name.strip() for name in self.track.split(","))

@@ -1,1 +1,1 @@
-"""The stages beside training, a module each. They meet in the run folder."""
+"""The stages other than training, one module each. They share the run folder."""

@@ -20,8 +20,8 @@ from dim_tf.system.files import make_folder
 def anomaly(experiment: Experiment) -> Anomalies:
     """Scores the images of --anomaly_input by how far they are from those of --data_dir.
 
-    Writes anomalies.csv, anomalies.json and anomalies.html into RUN_DIR/anomaly, and where folders
-    name defects defect_types.csv. Publishes the detector in EXPORT_DIR/NAME-detector.
+    Writes anomalies.csv, anomalies.json and anomalies.html into RUN_DIR/anomaly, and also
+    defect_types.csv if folders name defects. Writes the detector to EXPORT_DIR/NAME-detector.
 
     Raises:
         InputError: The encoder has no local map, or there are too few normal images.
@@ -37,7 +37,7 @@ def anomaly(experiment: Experiment) -> Anomalies:
         experiment, folders, path, local_maps.frame, experiment.collection.output
     )
     groups = group_files(normal.maps.ids, folders, experiment.data.request)
-    draw_calibration(groups, experiment.anomaly)  # raises before the scored are embedded in vain
+    draw_calibration(groups, experiment.anomaly)  # raises before images are embedded in vain
     scored = embedded_folder.map_folder(experiment, scored_folders, path, local_maps.frame)
     anomalies = detect_folder.detect_folder(
         normal,

@@ -9,7 +9,7 @@ from dim_tf.system.io_errors import translate_write_errors
 
 
 def compare_runs(experiment: Experiment) -> None:
-    """Writes one page on the runs of --runs."""
+    """Writes one page that compares the runs of --runs."""
     folders = compare.run_folders(experiment.evaluation.runs)
     path = compare.page_path(folders, experiment.run_dir)
     with translate_write_errors(

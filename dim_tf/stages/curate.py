@@ -16,13 +16,13 @@ from dim_tf.system.files import make_folder
 
 
 def curate(experiment: Experiment) -> Curation:
-    """Finds copies, outliers, doubtful labels, leaks and a subset of the images of --data_dir.
+    """Finds copies, outliers, doubtful labels, leaks and a subset in the images of --data_dir.
 
     Writes CSV files, curation.json and curate.html into RUN_DIR/curate, and with --apply a clean
-    folder. The user's files stay as they are.
+    folder. The user's files do not change.
 
     Raises:
-        InputError: There are no such images or encoder, or faiss-cpu is missing.
+        InputError: The images or the encoder do not exist, or faiss-cpu is not installed.
         RunError: A file cannot be read or written.
     """
     encoder = exported_encoder.load(encoder_path(experiment))

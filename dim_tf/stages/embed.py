@@ -11,7 +11,7 @@ from dim_tf.system.console import say
 
 
 def embed_collection(experiment: Experiment) -> Path:
-    """Writes the embeddings of --embed_input by an exported encoder; returns their folder."""
+    """Embeds --embed_input by an exported encoder; returns the folder of the embeddings."""
     images = image_collection.open_collection(
         experiment.collection.input,
         experiment.data.data_dir,

@@ -1,4 +1,4 @@
-"""The exported encoder that a stage reads. Free of TensorFlow, as the preconditions need it."""
+"""The exported encoder that a stage reads. Imports no TensorFlow: preconditions use it."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from dim_tf.system.errors import InputError
 def encoder_path(experiment: Experiment) -> Path:
     """The version that --encoder_path names, or the newest of the run's exports.
 
-    Without either it is version 1, which then does not exist.
+    With neither, it is version 1, which then does not exist.
 
     Raises:
         InputError: --encoder_path is a URL, not a path on this machine.

@@ -1,4 +1,4 @@
-"""Measures an encoder, or draws from a generator: evaluation.json and report.html."""
+"""Measures an encoder, or draws images from a generator: evaluation.json and report.html."""
 
 from contextlib import AbstractContextManager
 from functools import partial
@@ -32,8 +32,8 @@ from keras_models.clustering.cluster_model import ClusterModel
 from keras_models.views import KINDS
 
 NOTHING_TO_MEASURE = (
-    "evaluate: there is nothing to measure, as no image is for the test (--test_fraction=0); "
-    "--validation_fraction holds some of the training images out"
+    "evaluate: there is nothing to measure: there are no test images (--test_fraction=0); "
+    "give --validation_fraction to hold out some of the training images"
 )
 
 
@@ -41,9 +41,9 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
     """Measures the trained encoder; writes evaluation.json and report.html.
 
     Raises:
-        InputError: an encoder of --reference cannot be measured.
-        MeasureError: a measure failed; all others are written before.
-        RunError: there is no good checkpoint, or the files cannot be written.
+        InputError: An encoder of --reference cannot be measured.
+        MeasureError: A measure failed. The results of all others have been written.
+        RunError: There is no good checkpoint, or the files cannot be written.
     """
     named = load_named(experiment, splits)
     model, step = load_trained(experiment, splits)
@@ -93,9 +93,10 @@ def evaluate_saved(experiment: Experiment, splits: Splits) -> None:
     """Measures the encoder of --encoder_path; writes evaluation.json and report.html.
 
     Raises:
-        InputError: it or an encoder of --reference cannot be loaded, or the run folder holds a run.
-        MeasureError: a measure failed; all others are written before.
-        RunError: the files cannot be written.
+        InputError: This encoder or one of --reference cannot be loaded, or the run folder holds a
+            run.
+        MeasureError: A measure failed. The results of all others have been written.
+        RunError: The files cannot be written.
     """
     folder = experiment.run_path
     if (folder / "checkpoints").exists():

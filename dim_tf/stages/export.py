@@ -1,4 +1,4 @@
-"""Publishes the trained encoder."""
+"""Exports the trained encoder."""
 
 import dataclasses
 from pathlib import Path
@@ -30,7 +30,7 @@ from dim_tf.training.model import encoder_name, load_trained
 
 
 def export(experiment: Experiment, splits: Splits) -> Path:
-    """Publishes the trained encoder as SavedModel and TFLite; returns the version's folder."""
+    """Exports the trained encoder as SavedModel and TFLite; returns the version's folder."""
     model, step = load_trained(experiment, splits)
     checked = splits.test if len(splits.test) else splits.train
     pixels = pixels_of(checked.images[:CHECKED_IMAGES], splits)
@@ -70,29 +70,29 @@ def export(experiment: Experiment, splits: Splits) -> Path:
 
 
 def _fitted_images(experiment: Experiment, splits: Splits) -> int:
-    """Of a model that is fitted without steps, else 0."""
+    """The number of images that a model without training steps was fitted on; else 0."""
     if not isinstance(experiment.model, FittedModel):
         return 0
     return experiment.model.fitted_images(len(splits.train))
 
 
 def _initial_weights(experiment: Experiment, step: int) -> str:
-    """A line of the card: the weights before training; empty where they were random."""
+    """A line of the model card: the weights before training; empty if they were random."""
     weights = start_weights.describe(experiment)
     return f"{weights}{start_weights.describe_freezing(experiment, step)}" if weights else ""
 
 
 def exported_feature(experiment: Experiment, step: int) -> Feature:
-    """The feature that an export of the run gives at a training step."""
+    """The feature that an export of the run at this training step gives."""
     choice = _exported_feature(experiment, _evaluation_of(experiment, step))
     return Feature(choice["name"], choice["max_features"])
 
 
 def _evaluation_of(experiment: Experiment, step: int) -> dict[str, Any]:
-    """evaluation.json of the same training step; empty where there is none.
+    """evaluation.json of the same training step; empty if there is none.
 
     Raises:
-        InputError: it is damaged.
+        InputError: The file is damaged.
     """
     path = experiment.run_path / "evaluation.json"
     if not path.exists():

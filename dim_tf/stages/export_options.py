@@ -1,4 +1,4 @@
-"""What the exports of a data set have in common: its pixels, and the options that it decides."""
+"""What the exports of a data set share: its pixels, and the options that depend on them."""
 
 import numpy as np
 import tensorflow as tf
@@ -9,7 +9,7 @@ from dim_tf.experiment import Experiment
 from dim_tf.export.feature import Feature
 from dim_tf.export.publish import ExportOptions
 
-CHECKED_IMAGES = 32  # on which an exported model must agree with the one that it was made from
+CHECKED_IMAGES = 32  # on which an exported model must agree with the one it was made from
 CALIBRATION_IMAGES = 256  # from which the ranges of int8 are taken
 
 
@@ -19,7 +19,7 @@ def export_options(experiment: Experiment, splits: Splits, feature: Feature) -> 
     Args:
         experiment: The settings.
         splits: The images, whose training images calibrate int8.
-        feature: That the exported encoder gives.
+        feature: The feature that the exported encoder gives.
     """
     return ExportOptions(
         feature=feature,
@@ -38,8 +38,8 @@ def pixels_of(images: np.ndarray, splits: Splits) -> np.ndarray:
     """Images of the data set as its exported models take them, float32 [N, H, W, C].
 
     Args:
-        images: Of `splits`, [N, H, W, C], uint8, or float32 in [0, 1].
-        splits: The data set, whose channels and scaling the models have.
+        images: Images of `splits`, [N, H, W, C], uint8, or float32 in [0, 1].
+        splits: The data set, which has the channels and the scaling of the models.
     """
     unit = image_ops.to_unit(tf.constant(images))
     pixels = image_ops.with_channels(unit, splits.input_channels).numpy()

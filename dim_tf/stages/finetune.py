@@ -1,4 +1,4 @@
-"""Makes a classifier of an exported encoder and labels."""
+"""Makes a classifier from an exported encoder and labels."""
 
 from pathlib import Path
 
@@ -25,23 +25,23 @@ from dim_tf.system.files import make_folder
 
 
 def exported_image_size(experiment: Experiment) -> ImageSize:
-    """The size of the images that the encoder of --mode=finetune takes; 0: it does not say."""
+    """The size of the images that the encoder of --mode=finetune takes; 0: unknown."""
     return source_encoder.image_size(encoder_path(experiment))
 
 
 def finetune(experiment: Experiment, splits: Splits) -> Path:
-    """Trains a classifier on an exported encoder and labels, measures and publishes it.
+    """Trains a classifier on an exported encoder and labels; measures and exports it.
 
     Writes CSV files, finetune.json and finetune.html into RUN_DIR/finetune, beside the checkpoints.
 
     Returns:
-        The version's folder.
+        The folder of the version.
 
     Raises:
         InputError: There are too few labels, the encoder does not take the images, or RUN_DIR holds
             another classifier.
         RunError: Training or the export failed, or a file cannot be written.
-        Stopped: By SIGTERM or SIGINT, after a checkpoint.
+        Stopped: SIGTERM or SIGINT arrived; a checkpoint was saved.
     """
     keras.mixed_precision.set_global_policy("float32")
     tf.config.experimental.enable_tensor_float_32_execution(False)  # as in all training

@@ -33,8 +33,8 @@ class SearchResults:
     """The results of a search.
 
     Attributes:
-        matches: For each image of --query.
-        service: Answers the further queries of `serve`; None without --serve.
+        matches: The matches of each image of --query.
+        service: Answers further queries in `serve`; None without --serve.
     """
 
     matches: list[QueryMatches]
@@ -44,12 +44,12 @@ class SearchResults:
 def search(experiment: Experiment) -> SearchResults:
     """Finds the images of --data_dir that are most similar to those of --query.
 
-    With --search_by=patch those that most likely hold a detail of it, and where. Writes
-    results.csv and search.html into RUN_DIR/search.
+    With --search_by=patch, finds the images that most likely show a detail of the query, and where.
+    Writes results.csv and search.html into RUN_DIR/search.
 
     Raises:
-        InputError: A query cannot be decoded, faiss-cpu is missing, or a search by patch has no
-            local maps.
+        InputError: A query cannot be decoded, faiss-cpu is not installed, or a search by patch has
+            no local maps.
         RunError: A file cannot be read or written.
     """
     if experiment.search.by == "patch":
@@ -84,7 +84,7 @@ def serve(experiment: Experiment, service: SearchService) -> None:
     """Answers queries at the address of --serve until the process is stopped; writes no file.
 
     Raises:
-        InputError: The address is in use, or not this machine's.
+        InputError: The address is in use, or does not belong to this machine.
     """
     server = SearchServer(parse_address(experiment.search.serve), service)
     say(f"search: {server.url} answers until Ctrl-C")
@@ -95,7 +95,7 @@ def serve(experiment: Experiment, service: SearchService) -> None:
 
 
 def _search_details(experiment: Experiment) -> list[QueryMatches]:
-    """`search` by the local maps of all images, which it writes as --embed_feature=local does."""
+    """`search` by the local maps of all images, which it writes like --embed_feature=local."""
     path = encoder_path(experiment)
     local_maps = LocalMaps(path)
     paths = image_collection.query_images(Path(experiment.search.query))
@@ -131,7 +131,7 @@ def _detail(
     """A query as the page shows it, and the features of its patches, float16 [P, D].
 
     Raises:
-        InputError: The image cannot be decoded, or the box is not in what the encoder sees of it.
+        InputError: The image cannot be decoded, or the box is outside what the encoder sees of it.
     """
     local_map = local_maps.of_files([path])[0]
     if not box:

@@ -1,1 +1,1 @@
-"""What talks to the operating system: files, locks, signals, output, errors."""
+"""The interface to the operating system: files, locks, signals, output, errors."""

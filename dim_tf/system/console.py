@@ -1,4 +1,4 @@
-"""Standard output: printed line by line, as text that a terminal shows and does not obey."""
+"""Standard output: printed line by line, as text that a terminal shows but does not obey."""
 
 import contextlib
 import contextvars
@@ -15,7 +15,7 @@ _is_quiet: contextvars.ContextVar[bool] = contextvars.ContextVar("quiet", defaul
 
 @contextlib.contextmanager
 def quiet(value: bool = True) -> Iterator[None]:
-    """Within it `say` prints nothing, in this thread; with False it prints again."""
+    """A context in which `say` prints nothing, in this thread; with False it prints again."""
     token = _is_quiet.set(value)
     try:
         yield
@@ -24,7 +24,7 @@ def quiet(value: bool = True) -> Iterator[None]:
 
 
 def keras_verbosity() -> int:
-    """Keras' `verbose`: 0 if quiet, 1 for a progress bar, 2 for a line an epoch.
+    """Keras' `verbose`: 0 if quiet, 1 for a progress bar, 2 for one line per epoch.
 
     A progress bar is for terminals and notebooks.
     """
@@ -34,33 +34,34 @@ def keras_verbosity() -> int:
 
 
 def say(message: object) -> None:
-    """Prints a message as one line that a terminal shows and does not obey.
+    """Prints a message as one line that a terminal shows but does not obey.
 
-    All that the programs print on standard output, except --help, goes through here, since file
-    names, labels and the files of a run folder may hold anything. Within `quiet` nothing is.
+    Everything that the programs print on standard output, except --help, goes through this
+    function, because file names, labels and files in a run folder may contain anything. Within
+    `quiet` nothing is printed.
 
     Args:
-        message: The line; of more than `MAX_CHARS` characters the middle is left out.
+        message: The line; if it has more than `MAX_CHARS` characters, the middle is left out.
 
     Raises:
-        OSError: The output is closed, as a pipe whose reader has ended.
+        OSError: The output is closed, for instance a pipe whose reader has ended.
     """
     if not _is_quiet.get():
         print(one_line(message, MAX_CHARS), flush=True)
 
 
 def open_streams() -> None:
-    """Makes standard input, output and error usable however the process was started.
+    """Makes standard input, output and error usable, however the process was started.
 
-    Daemons and cron jobs start with some of them closed. The next file that is opened would take
-    the number, and receive what a library prints. Closed ones are opened on the null device.
-    Characters that the output's encoding lacks are written as escapes.
+    Daemons and cron jobs start with some of them closed. The next file that is opened would get the
+    closed one's number, and receive what a library prints. So closed ones are opened on the null
+    device. Characters that the output's encoding lacks are written as escapes.
     """
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
         except OSError:
-            # It takes the lowest free number, which is this one, as those below are open.
+            # It takes the lowest free number, which is this one because those below are open.
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     if sys.stdin is None:
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
@@ -81,8 +82,8 @@ def flush() -> OSError | None:
     """Writes out what is buffered for standard output.
 
     Returns:
-        The error; None: it is written. After an error the output goes to the null device, so that
-        Python does not report it again as it ends.
+        The error; None if it was written. After an error the output goes to the null device, so
+        that Python does not report the error again when it ends.
     """
     try:
         sys.stdout.flush()

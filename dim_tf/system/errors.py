@@ -6,7 +6,7 @@ class InputError(Exception):
 
 
 class RunError(Exception):
-    """A run that began and failed (exit status 1)."""
+    """A run that started and failed (exit status 1)."""
 
 
 class NonFiniteError(RunError):
@@ -18,13 +18,13 @@ class MeasureError(RunError):
 
 
 def one_line(message: object, max_chars: int = 1000) -> str:
-    """A message as one line that a terminal shows and does not obey.
+    """A message as one line that a terminal shows but does not obey.
 
-    It may quote line ends, control characters or a whole file.
+    The message may quote line ends, control characters or a whole file.
 
     Args:
-        message: The text, or the error that holds it.
-        max_chars: Of a longer message the middle is left out.
+        message: The text, or the error that contains it.
+        max_chars: If the message is longer, its middle is left out.
     """
     text = str(message)
     if len(text) > max_chars:

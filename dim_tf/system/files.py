@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and read only where they are regular files."""
+"""Files that are written whole or not at all, and read only if they are regular files."""
 
 import contextlib
 import errno
@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from dim_tf.system.errors import InputError
 
-# Of a file that is read whole; the largest that we write, an evaluation, has about 100 kB.
+# Bytes of a file that is read whole; the largest that we write, an evaluation, has about 100 kB.
 MAX_BYTES = 2**26
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp", re.DOTALL)  # names of `temporary_path`
@@ -25,22 +25,22 @@ _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
 
 def open_regular_file(path: Path, flags: int, mode: int = 0o666) -> int:
-    """Opens a regular file, as `os.open` does, without waiting, and nothing else.
+    """Opens a regular file like `os.open`, without waiting, and nothing else.
 
-    In a folder that others may write to, a name may be a FIFO, whose opening waits for ever, a
-    device, which has no end, or a link to another file of the user's. A link is followed where the
-    file is only read.
+    In a folder to which others may write, a name may be a FIFO, whose opening waits for ever, a
+    device, which has no end, or a link to another file of the user. A link is followed if the file
+    is only read.
 
     Args:
-        path: Of the file.
-        flags: Of `os.open`.
-        mode: Of a file that is created, before the umask.
+        path: Path of the file.
+        flags: Flags for `os.open`.
+        mode: Mode of a file that is created, before the umask.
 
     Returns:
         The file's descriptor.
 
     Raises:
-        OSError: It cannot be opened, is no regular file, or is a link and would be written.
+        OSError: It cannot be opened, is not a regular file, or is a link and would be written.
     """
     if flags & (os.O_WRONLY | os.O_RDWR):
         flags |= _NO_LINK
@@ -61,19 +61,19 @@ def open_regular_file(path: Path, flags: int, mode: int = 0o666) -> int:
 
 
 def open_for_reading(path: Path) -> io.BufferedReader:
-    """Opens a file to read its bytes.
+    """Opens a file for reading its bytes.
 
     Raises:
-        OSError: It cannot be opened, or is no regular file.
+        OSError: It cannot be opened, or is not a regular file.
     """
     return os.fdopen(open_regular_file(path, os.O_RDONLY), "rb")
 
 
 def open_for_appending(path: Path) -> io.BufferedWriter:
-    """Opens a file to append bytes to it, and creates it if it does not exist.
+    """Opens a file for appending bytes, and creates it if it does not exist.
 
     Raises:
-        OSError: It cannot be opened, is no regular file, or is a link.
+        OSError: It cannot be opened, is not a regular file, or is a link.
     """
     return os.fdopen(open_regular_file(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab")
 
@@ -82,8 +82,8 @@ def open_for_appending(path: Path) -> io.BufferedWriter:
 def atomic_replace(path: Path) -> Iterator[Path]:
     """Yields a temporary path for a file that replaces the one at `path` on exit.
 
-    After an exception the file at `path` is as before. Each call has its own temporary path, so
-    two processes that write the same file do not mix their content.
+    After an exception the file at `path` is unchanged. Each call has its own temporary path, so two
+    processes that write the same file do not mix their content.
     """
     temporary = temporary_path(path)
     try:
@@ -100,19 +100,19 @@ def atomic_write_text(path: Path, text: str) -> None:
 
 
 def temporary_path(path: Path) -> Path:
-    """A new hidden path beside `path`, for a file or folder that is not whole yet."""
+    """A new hidden path beside `path`, for a file or folder that is not complete yet."""
     return path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
 
 
 @contextlib.contextmanager
 def atomic_replace_folder(target: Path) -> Iterator[Path]:
-    """Yields a new hidden folder that becomes the one at `target` on exit; that is removed.
+    """Yields a new hidden folder that replaces the one at `target` on exit; the old one is removed.
 
-    After an exception, also one of a signal, `target` is as before. One process at a time may
-    write it (`locks.locked_folder`).
+    After an exception, also one from a signal, `target` is unchanged. Only one process at a time
+    may write it (`locks.locked_folder`).
 
     Raises:
-        OSError: The folder cannot be made or renamed.
+        OSError: The folder cannot be created or renamed.
     """
     staging, old = temporary_path(target), temporary_path(target)
     staging.mkdir()
@@ -131,7 +131,7 @@ def atomic_replace_folder(target: Path) -> Iterator[Path]:
 def remove_temporary_files(folder: Path) -> None:
     """Removes what killed processes left at `temporary_path`s; no other process may write there.
 
-    Files of other names stay: the folder is the user's.
+    Files with other names stay: the folder is the user's.
     """
     for path in folder.glob(".*.tmp"):
         if not _TEMPORARY.fullmatch(path.name):
@@ -146,8 +146,8 @@ def make_folder(path: Path, flag: str) -> None:
     """Creates a folder and its parents.
 
     Args:
-        path: Of the folder.
-        flag: Names the folder, for the error.
+        path: Path of the folder.
+        flag: The flag that names the folder, for the error.
 
     Raises:
         InputError: It cannot be created.
@@ -161,7 +161,7 @@ def make_folder(path: Path, flag: str) -> None:
 
 
 def read_text(path: Path) -> str:
-    """Reads a text file of at most `MAX_BYTES`.
+    """Reads a text file with at most `MAX_BYTES`.
 
     Raises:
         OSError: It cannot be read.
@@ -175,14 +175,14 @@ def read_text(path: Path) -> str:
 
 
 def is_inside(name: str) -> bool:
-    """Whether a relative path with slashes stays in its folder, on every system."""
+    """Whether a relative path with slashes stays inside its folder, on every system."""
     parts = PurePosixPath(name).parts
     is_unsafe = any(character in name for character in "\\\0:")
     return bool(parts) and not name.startswith("/") and ".." not in parts and not is_unsafe
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a relative path with slashes has a part that begins with a dot."""
+    """Whether a relative path with slashes has a part that starts with a dot."""
     return any(part.startswith(".") for part in PurePosixPath(name).parts)
 
 
@@ -190,7 +190,7 @@ def sha256_of(path: Path) -> str:
     """The SHA-256 of a file's bytes, as 64 hex digits.
 
     Raises:
-        OSError: It cannot be read, or is no regular file.
+        OSError: It cannot be read, or is not a regular file.
     """
     with open_for_reading(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""Errors of writing files, a full disk above all, as one line that says what to do."""
+"""Errors in writing files, above all a full disk, as one line that says what to do."""
 
 import contextlib
 import re
@@ -11,7 +11,7 @@ from typing import Any
 from dim_tf.system.errors import RunError
 
 _OPERATION = re.compile(r"\{\{.*?\}\} ?| ?\[Op:.*")
-# First lines of a trace of TensorFlow, whose last line has the reason, but for these.
+# First lines of a TensorFlow trace, whose last line has the reason, except for these.
 _TRACES = ("Graph execution error:", "in user code:")
 _NO_REASONS = (
     "[[",
@@ -26,11 +26,11 @@ _OUT_OF_MEMORY = "OOM"  # TensorFlow has one class of errors for a full disk and
 
 @contextlib.contextmanager
 def translate_write_errors(file: str, folder: Path, advice: str) -> Iterator[None]:
-    """Raises RunError, of one line, where a write fails.
+    """Raises RunError, with a message of one line, if writing fails.
 
     Args:
         file: What is written, such as "the checkpoint of step 3".
-        folder: Where; the message says how much is free there.
+        folder: Where it is written; the message says how much space is free there.
         advice: What is intact, and what to do.
 
     Raises:
@@ -47,13 +47,13 @@ def translate_write_errors(file: str, folder: Path, advice: str) -> Iterator[Non
 
 
 def _errors_of_tensorflow() -> tuple[Any, ...]:
-    """The class of TensorFlow's errors; none before it is imported, as it then raises nothing."""
+    """The class of TensorFlow's errors; empty before it is imported, when it raises nothing."""
     tensorflow = sys.modules.get("tensorflow")
     return () if tensorflow is None else (tensorflow.errors.OpError,)
 
 
 def reason(error: Exception) -> str:
-    """An error's message in one line, without the names of TensorFlow's operations."""
+    """An error's message on one line, without the names of TensorFlow's operations."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     lines = [line.strip() for line in _OPERATION.sub("", str(error)).splitlines()]

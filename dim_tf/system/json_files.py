@@ -13,10 +13,10 @@ _CHECKSUM = "sha256"
 
 
 def read_json(path: Path, remedy: str) -> dict[str, Any]:
-    """Reads a JSON object as `read_json_with_checksum` does.
+    """Reads a JSON object like `read_json_with_checksum`.
 
     Args:
-        path: Of the file.
+        path: Path of the file.
         remedy: What the error tells the user to do.
 
     Raises:
@@ -30,7 +30,7 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
 
 
 def read_json_with_checksum(path: Path) -> dict[str, Any]:
-    """Reads the object that `json_with_checksum` wrote; one without a checksum is not checked.
+    """Reads the object that `json_with_checksum` wrote; without a checksum it is not checked.
 
     Returns:
         The object, without its checksum.
@@ -47,7 +47,7 @@ def read_json_with_checksum(path: Path) -> dict[str, Any]:
 
 
 def json_with_checksum(content: dict[str, Any]) -> str:
-    """The JSON text of an object, with the hash of its other entries as entry `sha256`."""
+    """The JSON text of an object, with the hash of all other entries as its entry `sha256`."""
     return json.dumps({**content, _CHECKSUM: _hash(content)}, indent=2, allow_nan=False) + "\n"
 
 
@@ -59,8 +59,8 @@ def parse_json_object(text: str) -> dict[str, Any]:
     """Parses a JSON object that a stranger may have written.
 
     Raises:
-        ValueError: The text is no JSON object, has a name twice, is nested deeper than
-            `MAX_DEPTH`, or holds a string that cannot be written as UTF-8.
+        ValueError: The text is not a JSON object, has a name twice, is nested deeper than
+            `MAX_DEPTH`, or contains a string that cannot be written as UTF-8.
     """
     try:
         content = json.loads(text, object_pairs_hook=_unique)
@@ -72,7 +72,7 @@ def parse_json_object(text: str) -> dict[str, Any]:
     for _ in range(MAX_DEPTH):
         for value in level:
             if isinstance(value, str):
-                value.encode()  # half a character, as "\\ud800", is no text
+                value.encode()  # half a character, such as "\\ud800", is no text
         containers = [[*value, *value.values()] for value in level if isinstance(value, dict)]
         containers += [value for value in level if isinstance(value, list)]
         level = [value for container in containers for value in container]

@@ -1,4 +1,4 @@
-"""Locks on files and folders by filelock. The system releases them when the process ends."""
+"""Locks on files and folders, by filelock. The system releases them when the process ends."""
 
 import contextlib
 import os
@@ -24,24 +24,24 @@ def locked_file(
 ) -> Iterator[None]:
     """Holds the lock file at `path`, which is created and stays; its holder may remove it.
 
-    The umask says who may lock the file later: members of a group share a folder. In a sticky
-    folder, such as /tmp, filelock 4 refuses another user's file. On network file systems the lock
-    is as good as their locks.
+    The umask decides who may lock the file later, because members of a group may share a folder. In
+    a sticky folder, such as /tmp, filelock 4 refuses another user's file. On network file systems
+    the lock is as reliable as their locks.
 
     Args:
-        path: Of the lock file.
-        on_wait: Called once, before waiting for another process; None: no waiting.
-        on_acquired: Called with the locked file's descriptor, which stays the lock's.
+        path: Path of the lock file.
+        on_wait: Called once before waiting for another process; None: do not wait.
+        on_acquired: Called with the locked file's descriptor, which belongs to the lock.
 
     Raises:
-        BlockingIOError: Another process holds it, and there is no `on_wait`.
-        OSError: It cannot be written, is a link or no regular file, or the file system has no
-            locks.
+        BlockingIOError: Another process holds the lock, and there is no `on_wait`.
+        OSError: The file cannot be written, is a link or not a regular file, or the file system has
+            no locks.
     """
-    # FileLock does not follow links, but locks a FIFO, and of a link it says ELOOP.
+    # FileLock does not follow links, but it would lock a FIFO, and for a link it says ELOOP.
     with contextlib.suppress(FileNotFoundError):
         os.close(open_regular_file(path, os.O_RDWR))
-    # Without locks on the file system it would turn to files that outlive a killed process.
+    # On a file system without locks, it would use files that outlive a killed process.
     lock = filelock.FileLock(path, fallback_to_soft=False, on_acquired=on_acquired)
     try:
         lock.acquire(blocking=False)
@@ -57,9 +57,9 @@ def locked_file(
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process of this machine holds the lock on a file.
+    """Whether a process on this machine holds the lock on a file.
 
-    FileLock would create the file and need the right to write it.
+    FileLock would create the file and need permission to write it.
 
     Raises:
         OSError: It cannot be read, or the file system has no locks.
@@ -75,14 +75,14 @@ def is_locked(path: Path) -> bool:
 def locked_folder(folder: Path, flag: str) -> Iterator[None]:
     """Keeps other processes out of a folder while this one writes there.
 
-    The folder is created, and removed again if nothing was put there.
+    The folder is created, and removed again if nothing was written to it.
 
     Args:
-        folder: To lock.
-        flag: Names another folder, for messages.
+        folder: The folder to lock.
+        flag: The flag that names another folder, for messages.
 
     Raises:
-        InputError: Another process holds it, or it cannot be written.
+        InputError: Another process holds the lock, or the folder cannot be written.
     """
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     path = folder / LOCK_FILE

@@ -1,4 +1,4 @@
-"""How much memory the process may still take, of the machine and of its container."""
+"""How much memory the process may still use, of the machine's and of its container's."""
 
 import os
 import re
@@ -9,17 +9,17 @@ from dim_tf.system.errors import InputError
 
 
 def available_bytes(root: Path = Path("/")) -> int:
-    """Memory that this process can take before the system swaps or kills it.
+    """Memory that this process can use before the system swaps or kills it.
 
-    On Linux what is free of the machine, or of a control group that allows less (a container, a
-    batch job, https://docs.kernel.org/admin-guide/cgroup-v2.html); the pages of files that the
-    system can drop count as free. Elsewhere half of the machine's memory.
+    On Linux it is what is free on the machine, or in a control group that allows less (a container,
+    a batch job, https://docs.kernel.org/admin-guide/cgroup-v2.html); pages of files that the system
+    can drop count as free. On other systems it is half of the machine's memory.
 
     Args:
-        root: Of the file system, for tests.
+        root: Root of the file system, for tests.
 
     Raises:
-        InputError: It is not known on this system.
+        InputError: The system does not report it.
     """
     try:
         text = (root / "proc/meminfo").read_text()
@@ -32,7 +32,7 @@ def available_bytes(root: Path = Path("/")) -> int:
 
 
 def of_the_machine() -> int | None:
-    """Bytes of this machine's memory; None: the system does not say, as Windows."""
+    """The bytes of this machine's memory; None if the system does not report it, as on Windows."""
     if not hasattr(os, "sysconf"):
         return None
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -63,8 +63,8 @@ def _of_control_groups(root: Path) -> Iterator[int]:
         else:
             continue
         group = Path(path.lstrip("/"))
-        # A limit of a parent holds as well. Within a container the path may be the host's, which
-        # is not visible there: the container's own group is then at the mount.
+        # A parent's limit applies as well. Inside a container the path may be the host's, which is
+        # not visible there: the container's own group is then at the mount.
         for folder in (group, *group.parents):
             yield from _left_in(root / mount / folder, *names)
 

@@ -1,4 +1,4 @@
-"""Settings of the whole process that a run changes: put back, for programs that use dim_tf."""
+"""Settings of the whole process that a run changes: restored, for programs that use dim_tf."""
 
 import contextlib
 import logging
@@ -11,13 +11,13 @@ import tensorflow as tf
 from keras.src.backend.common import global_state  # the global seed has no public name
 from tensorflow.python.eager import context  # likewise
 
-# Of keras.utils.set_random_seed: the seed, and the generator that is made from it.
+# Set by keras.utils.set_random_seed: the seed, and the generator made from it.
 _KERAS_SEED = ("global_random_seed", "global_seed_generator")
 
 
 @contextlib.contextmanager
 def preserved() -> Iterator[None]:
-    """Within it the process' settings may change; afterwards they are what they were before.
+    """A context in which the process' settings may change; afterwards they are as before.
 
     These are Keras' dtype policy, TensorFloat-32, and the random states of Python, NumPy, Keras and
     TensorFlow.
@@ -47,11 +47,11 @@ def preserved() -> Iterator[None]:
 
 @contextlib.contextmanager
 def without_tensorflow_notices() -> Iterator[None]:
-    """Within it TensorFlow's Python logger drops messages below a warning, and those on retracing.
+    """A context in which TensorFlow's Python logger drops notices, and warnings about retracing.
 
-    Where Python is interactive, as in a notebook, TensorFlow turns them on: each SavedModel that is
-    written then prints the path of a temporary folder, twice. From the fifth training or reference
-    of a process on it warns of a function that is traced again, which each has to be.
+    In interactive Python, such as a notebook, TensorFlow turns notices on: each SavedModel that is
+    written would print the path of a temporary folder, twice. From the fifth training or reference
+    in a process on, it also warns that a function is traced again, which is necessary.
     """
     logger = tf.get_logger()
     level = logger.level

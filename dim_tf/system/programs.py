@@ -1,4 +1,4 @@
-"""What the command lines share: an error in one line, its exit status, and the streams."""
+"""What the command lines share: errors on one line, their exit status, and the streams."""
 
 import contextlib
 import functools
@@ -14,7 +14,7 @@ _P = ParamSpec("_P")
 
 
 def failed(error: object) -> int:
-    """Prints an error in one line on standard error.
+    """Prints an error on one line to standard error.
 
     Returns:
         The exit status: `WRONG_INPUT` for an InputError, else `FAILED`.
@@ -31,7 +31,7 @@ def failed(error: object) -> int:
 
 
 def with_status(main: Callable[_P, int]) -> Callable[_P, int]:
-    """A function whose errors of a user's input, of a run and of the system are its exit status."""
+    """A function that turns errors of input, of a run and of the system into its exit status."""
 
     @functools.wraps(main)
     def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> int:
@@ -46,11 +46,11 @@ def with_status(main: Callable[_P, int]) -> Callable[_P, int]:
 def run(main: Callable[[], int]) -> NoReturn:
     """Ends the process with a command line's exit status, or `FAILED` if its output is lost.
 
-    SIGTERM and SIGINT end `main` by an exception, so that it removes what is half written, and the
-    process with `signals.EXIT_STATUS`.
+    SIGTERM and SIGINT end `main` by an exception, so that it removes what is half written, and end
+    the process with `signals.EXIT_STATUS`.
 
     Args:
-        main: Runs with streams that can be used (`console.open_streams`).
+        main: Runs with usable streams (`console.open_streams`).
     """
     console.open_streams()
     try:
@@ -70,7 +70,7 @@ def run(main: Callable[[], int]) -> NoReturn:
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow quietly, before the other imports of a program's module.
+    """Imports TensorFlow quietly, before the other imports in a program's module.
 
     A signal ends the process at once, until `run`: nothing is written yet. The process ends with
     `WRONG_INPUT` if Keras cannot use keras.json.

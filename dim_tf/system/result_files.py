@@ -17,19 +17,20 @@ def write_result_files(
     summary: Mapping[str, Any],
     optional_files: Iterable[str] = (),
 ) -> None:
-    """Writes all files of a stage into a folder; where the summary is, they are whole.
+    """Writes all files of a stage into a folder; if the summary exists, they are complete.
 
-    Everything is written under temporary names first: a write that fails leaves the folder as it
-    was. Then the earlier summary is removed, the files are renamed, and the new summary, which has
-    their checksums, is renamed last. So a folder with a summary has all files, and of one call.
+    Everything is first written under temporary names, so that a failed write leaves the folder
+    unchanged. Then the earlier summary is removed, the files are renamed, and the new summary,
+    which has their checksums, is renamed last. So a folder with a summary has all files, and all of
+    them from the same call.
 
     Args:
-        folder: Exists; files of these names are replaced, no others are touched.
-        texts: Of the files other than the summary, by name.
+        folder: An existing folder; files with these names are replaced, no others.
+        texts: Texts of all files but the summary, by name.
         summary_file: Name of the summary.
-        summary: A JSON object; the entry `files` with the checksums is added.
-        optional_files: Names of files that not every call writes. One of an earlier call that has
-            no text in this one is removed.
+        summary: A JSON object; the entry `files`, with the checksums, is added to it.
+        optional_files: Names of files that not every call writes. A file from an earlier call is
+            removed if it has no text in this one.
 
     Raises:
         RunError: A file cannot be written.
@@ -53,6 +54,6 @@ def write_result_files(
 
 
 def _write(path, text):
-    # Texts hold names of files, which on Linux need not be UTF-8; their bytes are kept.
+    # Texts contain names of files, which on Linux need not be UTF-8; their bytes are kept.
     with open(path, "x", encoding="utf-8", errors="surrogateescape", newline="") as file:
         file.write(text)

@@ -13,21 +13,21 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stopped(Exception):
-    """A signal ended training, after a checkpoint."""
+    """A signal ended training, after a checkpoint was saved."""
 
 
 class Terminated(BaseException):
-    """A signal asks to stop. No Exception: code that continues after errors must not catch it."""
+    """A signal asks to stop. Not an Exception: code that handles errors must not catch it."""
 
 
 def exit_on_signal() -> None:
-    """From now on a signal ends the process at once: for while nothing is being written."""
+    """From now on a signal ends the process at once; for times when nothing is being written."""
     _set_handler(_exit)
 
 
 @contextlib.contextmanager
 def raise_on_signal() -> Iterator[None]:
-    """Within it the first signal raises `Terminated`, so that half-written files are removed.
+    """A context in which the first signal raises `Terminated`, so that half-written files go.
 
     A second signal ends the process at once.
     """
@@ -39,12 +39,12 @@ def raise_on_signal() -> Iterator[None]:
 class StopSignal:
     """A context that records the first signal, for a loop that stops at the end of a step.
 
-    A second signal does what it did before the context; within `raise_on_signal`, for our programs,
-    it ends the process at once. In another thread than the main one, which alone can handle
-    signals, nothing is recorded.
+    A second signal does what it did before the context; within `raise_on_signal`, which our
+    programs use, it ends the process at once. In threads other than the main one, which alone can
+    handle signals, nothing is recorded.
 
     Attributes:
-        received: The signal's number; None: there was none.
+        received: The signal's number; None if there was none.
     """
 
     def __init__(self):

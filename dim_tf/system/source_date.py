@@ -1,4 +1,4 @@
-"""SOURCE_DATE_EPOCH: the time that reproducible output names instead of the present.
+"""SOURCE_DATE_EPOCH: the time that reproducible output states instead of the present.
 
 https://reproducible-builds.org/specs/source-date-epoch/
 """
@@ -12,10 +12,10 @@ _MAX = 2**32 - 1  # of gzip; the year 2106
 
 
 def source_date_epoch() -> int | None:
-    """The seconds since 1970 that $SOURCE_DATE_EPOCH gives; None: it is not set.
+    """The seconds since 1970 in $SOURCE_DATE_EPOCH; None if it is not set.
 
     Raises:
-        InputError: it is no such number.
+        InputError: It is not such a number.
     """
     text = os.environ.get(VARIABLE, "")
     if not text:

@@ -1,6 +1,6 @@
-"""Imports TensorFlow and Keras for our programs, without start-up lines and a user's settings.
+"""Imports TensorFlow and Keras for our programs, without start-up lines or a user's settings.
 
-Not for libraries: a program that imports `keras_models` or `dim_tf` keeps its own settings.
+Libraries must not use it: a program that imports `keras_models` or `dim_tf` keeps its settings.
 """
 
 import contextlib
@@ -26,11 +26,11 @@ _END = b"\0the import is over"
 def quietly() -> None:
     """Imports both, once, prepared for this processor (`cpu.prepare`).
 
-    What they write to stderr appears, except absl's lines of level INFO, which
-    TF_CPP_MIN_LOG_LEVEL does not reach while the libraries are loaded. Afterwards TensorFlow logs
-    nothing, as errors come as exceptions; with an NVIDIA driver it logs errors, such as why a GPU
-    is not used. A TF_CPP_MIN_LOG_LEVEL that is set is kept. Keras computes with TensorFlow, in
-    float32, with channels last, whatever KERAS_BACKEND, keras.json and KERAS_MAX_EPOCHS say.
+    What they write to stderr appears, except absl's lines of level INFO, which TF_CPP_MIN_LOG_LEVEL
+    does not affect while the libraries are loaded. Afterwards TensorFlow logs nothing, because
+    errors come as exceptions; with an NVIDIA driver it logs errors, such as why a GPU is not used.
+    If TF_CPP_MIN_LOG_LEVEL is set, it is kept. Keras computes with TensorFlow, in float32, with
+    channels last, whatever KERAS_BACKEND, keras.json and KERAS_MAX_EPOCHS say.
 
     Raises:
         InputError: Keras cannot use keras.json.
@@ -57,17 +57,17 @@ def quietly() -> None:
 
 
 def _config_file_of(error: Exception) -> str:
-    """The file that Keras was reading when it failed; "": it was doing something else."""
+    """The file that Keras was reading when it failed; "" if it was doing something else."""
     frame = list(traceback.walk_tb(error.__traceback__))[-1][0]
     return str(frame.f_globals.get("_config_path", ""))
 
 
 @contextlib.contextmanager
 def without_start_up_lines() -> Iterator[None]:
-    """Within it, file descriptor 2 drops absl's lines of level INFO.
+    """A context in which file descriptor 2 drops absl's lines of level INFO.
 
     A child process passes the other lines on, so that they appear even if this process is aborted,
-    as TensorFlow does on a CPU that it was not built for.
+    which TensorFlow does on a CPU for which it was not built.
     """
     try:
         stderr = os.dup(2)

@@ -10,7 +10,7 @@ from dim_tf.system.errors import InputError
 
 
 def folder(cache_dir: str = "") -> Path:
-    """--cache_dir; without it $XDG_CACHE_HOME/dim_tf, or ~/.cache/dim_tf. It need not exist.
+    """--cache_dir, or else $XDG_CACHE_HOME/dim_tf, or ~/.cache/dim_tf. It need not exist.
 
     Args:
         cache_dir: The setting; empty: it was not given.

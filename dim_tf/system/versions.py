@@ -17,7 +17,7 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str:
-    """The commit of the running checkout, with "-dirty" if files differ; empty: no checkout."""
+    """The commit of the running checkout, with "-dirty" if files differ; empty without one."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)

@@ -17,14 +17,14 @@ def make_table(experiment: Experiment, explicit_settings: Mapping[str, Any]) -> 
 
     Args:
         experiment: The command line's settings.
-        explicit_settings: Those that it gives itself, without the defaults.
+        explicit_settings: The settings given on the command line, without the defaults.
 
     Returns:
         Whether a signal stopped it.
 
     Raises:
-        InputError: wrong settings, or finished rows of other settings.
-        RunError: a row failed; all others were run.
+        InputError: Settings are wrong, or finished rows have other settings.
+        RunError: A row failed; all others were run.
     """
     plan = make_plan(experiment, explicit_settings)
     plan.jobs[:] = records.without_known_references(plan)

@@ -9,7 +9,7 @@ from dim_tf.tables.plan import PATH_SETTINGS, Job
 
 
 def to_flags(settings: Mapping[str, Any]) -> list[str]:
-    """Flags that give these settings, one each."""
+    """Flags that give these settings, one flag each."""
     return [f"--{name}={_flag_value(value)}" for name, value in settings.items()]
 
 
@@ -23,7 +23,7 @@ def experiment_flags(experiment: Experiment, measures: Sequence[str] = ()) -> li
     """The flags of an experiment: each setting that differs from its default.
 
     Args:
-        experiment: Settings.
+        experiment: The experiment.
         measures: Names that replace the experiment's --measures, unless empty.
     """
     settings = experiment.to_dict()
@@ -36,7 +36,7 @@ def job_command(job: Job, measures: Sequence[str] = ()) -> str:
     """The command that reproduces a job by itself, without this machine's paths.
 
     Args:
-        job: Run of a row.
+        job: The run of a row.
         measures: Names that replace the job's --measures, unless empty.
     """
     flags = experiment_flags(job.experiment, measures)

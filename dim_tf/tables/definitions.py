@@ -1,9 +1,9 @@
 """The tables as data: their rows, columns and measures, and the paper's values.
 
 Hjelm et al. 2019 (arXiv 1808.06670): tables 1 to 4, the comparison with CPC, ablations over the
-objective's weights and the number of negatives, and every method that it cites and that is here. A
-row holds the settings in which it differs from the others; the rest comes from the command line.
-The same settings have the same `key` in every table, so that tables in one folder share their runs.
+objective's weights and the number of negatives, and every method that it cites and that we have. A
+row has the settings in which it differs from the others; the rest comes from the command line. The
+same settings have the same `key` in every table, so that tables in one folder share their runs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,16 +28,16 @@ _MEASURES = {
 
 @dataclass(frozen=True)
 class Row:
-    """A row.
+    """A row of a table.
 
     Attributes:
         key: Name in --rows and in file names.
         name: Name in the paper.
-        settings: Of `Experiment`, in which it differs from the other rows.
-        paper: The paper's values, by data set; fractions in percent, as they are printed there.
+        settings: Settings of `Experiment` in which it differs from the other rows.
+        paper: The paper's values, by data set; fractions in percent, as printed there.
         unavailable: Why the row cannot be run, by data set.
-        is_ranked: Whether its metrics are of the same kind as the paper's, so that it counts in
-            the comparison of the rankings.
+        is_ranked: Whether its metrics are of the same kind as the paper's, so that the row counts
+            in the comparison of rankings.
     """
 
     key: str
@@ -54,11 +54,11 @@ class Column:
 
     Attributes:
         metric: Name in evaluation.json.
-        endpoint: Of the encoder.
+        endpoint: Endpoint of the encoder.
         title: Heading.
         unit: "fraction", shown in percent, "nats", or "" for a plain number.
         not_comparable: Why the paper's values do not compare with ours; empty if they do.
-        datasets: Those that have it; empty: all.
+        datasets: Data sets that have it; empty: all.
     """
 
     metric: str
@@ -80,10 +80,11 @@ class Table:
 
     Attributes:
         title: Heading.
-        rows: In the order in which they are shown, and run if --rows is empty.
-        columns: In their order.
-        settings: Of all rows, by data set; "" for those not named. The command line overrides them.
-        notes: What a reader has to know.
+        rows: Rows in the order in which they are shown, and run if --rows is empty.
+        columns: Columns, in order.
+        settings: Settings of all rows, by data set; "" for other data sets. The command line
+            overrides them.
+        notes: What a reader needs to know.
     """
 
     title: str
@@ -101,7 +102,7 @@ class Table:
         return [c for c in self.columns if not c.datasets or dataset in c.datasets]
 
     def measures_for(self, dataset: str) -> tuple[str, ...]:
-        """The names in --measures of what computes the columns of a data set, each once."""
+        """The names in --measures that compute the columns of a data set, each only once."""
         return tuple(dict.fromkeys(column.measure for column in self.columns_for(dataset)))
 
 
@@ -111,7 +112,7 @@ def _dim(estimator: str, alpha: float, beta: float, gamma: float, **settings: An
 
 
 def _paper_row(key: str, name: str, settings: Settings) -> Row:
-    """A row with the paper's values, found by its name there."""
+    """A row with the paper's values, found by its name in the paper."""
     values = {dataset: paper.values(dataset, name) for dataset in paper.EPOCHS}
     return Row(key, name, settings, {dataset: v for dataset, v in values.items() if v})
 
@@ -121,7 +122,7 @@ def _baseline(model: str, name: str, **settings: Any) -> Row:
 
 
 def _prior_or_independence(key: str, words: str, **settings: Any) -> Row:
-    """DIM(G) by JSD, whose feature is shaped in another way."""
+    """DIM(G) by JSD, with the feature shaped in another way."""
     shaped = dict(_dim("jsd", 1.0, 0.0, 1.0)) | settings
     return Row(f"dim_g_{key}", f"DIM(G), {words}", shaped)
 
@@ -185,7 +186,7 @@ def _table3_values(
 
 
 def _with_paper(row: Row, name: str, dataset: str, values: PaperValues) -> Row:
-    """The row by another name, with more of the paper's values."""
+    """The row under another name, with more of the paper's values."""
     of_dataset = {**row.paper.get(dataset, {}), **values}
     return replace(row, name=name, paper={**row.paper, dataset: of_dataset})
 
@@ -246,7 +247,7 @@ _STL10 = {"augmentation": "natural"}  # random windows and flips, as in flags/st
 _BASIC_32 = {"encoder": "basic32x32"}
 _BASIC_28 = {"encoder": "basic28x28"}
 
-# Those whose encoder is trained on unlabelled images, and measured by few labelled ones.
+# Data sets whose encoder is trained on unlabelled images and measured by few labelled ones.
 _FEW_LABELS = ("stl10", "tiny_imagenet_stl10")
 
 TABLES: dict[str, Table] = {

@@ -1,4 +1,4 @@
-"""Texts and cells of a table, for its page as for Markdown."""
+"""Texts and cells of a table, for its page and for Markdown."""
 
 import shlex
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from dim_tf.tables.definitions import Column
 from dim_tf.tables.plan import PATH_SETTINGS, Plan, result_settings, scalar
 from dim_tf.tables.summary import Ranking, RowSummary, SeedStats, Summary
 
-# Shown even where they have their defaults.
+# Shown even if they have their defaults.
 _ALWAYS_SHOWN = (
     "dataset",
     "encoder",
@@ -33,8 +33,8 @@ _ALWAYS_SHOWN = (
 def table_command(summary: Summary) -> str:
     """The command that reproduces the table's rows and seeds, without this machine's paths.
 
-    Several commands may have run some of the rows each; this one names all that have metrics.
-    Before there are any, it is the command that was run.
+    Several commands may each have run some of the rows; this one names all rows that have metrics.
+    If none has any, it is the command that was run.
     """
     plan = summary.plan
     settings = {
@@ -50,7 +50,7 @@ def table_command(summary: Summary) -> str:
 
 
 def _rows_and_seeds(summary: Summary) -> dict[str, str]:
-    """Values of --rows and --table_seeds; a row without the first seeds is given all of them."""
+    """Values of --rows and --table_seeds; a row without the first seeds gets all of them."""
     rows = [row for row in summary.rows if row.records]
     seeds = sorted({seed for row in rows for seed in row.seeds})
     entries = [
@@ -63,7 +63,7 @@ def _rows_and_seeds(summary: Summary) -> dict[str, str]:
 
 
 def shared_settings(plan: Plan) -> dict[str, Any]:
-    """The settings that all rows share: those always shown, and those that are no defaults."""
+    """The settings that all rows share: those always shown, and those that are not defaults."""
     rows = [row for row in plan.table.rows if row.key not in plan.unavailable]
     by_row = [result_settings(plan.job(row, plan.seeds[0]).experiment) for row in rows]
     if not by_row:
@@ -93,7 +93,7 @@ def newest_date(summary: Summary) -> str:
 
 
 def notes(summary: Summary) -> list[str]:
-    """What a reader has to know about the values."""
+    """What a reader needs to know about the values."""
     plan = summary.plan
     paper_shown = any(value is not None for row in summary.rows for value in row.paper)
     paper_has_table = any(row.paper for row in plan.table.rows)
@@ -120,7 +120,7 @@ def notes(summary: Summary) -> list[str]:
 
 
 def _different_images(summary: Summary) -> list[str]:
-    """Copies of a data set may differ, as after another JPEG encoding."""
+    """Copies of a data set may differ, for instance after another JPEG encoding."""
     rows: dict[str, list[str]] = {}
     for row in summary.rows:
         fingerprints = {r.evaluation.get("protocol", {}).get("images") for r in row.records}
@@ -158,7 +158,7 @@ def machines(summary: Summary) -> list[str]:
 
 
 def used_versions(summary: Summary) -> dict[str, list[str]]:
-    """The versions of all runs, by library."""
+    """The versions in all runs, by library."""
     names = dict.fromkeys(name for record in summary.records for name in record.versions)
     used = {name: {r.versions.get(name, "") for r in summary.records} for name in names}
     if trained := {record.trained["commit"] for record in summary.records if record.trained}:
@@ -178,7 +178,7 @@ def units(summary: Summary) -> str:
 
 
 def headings(summary: Summary) -> list[str]:
-    """Headings of the cells; the paper has a column beside each of which it has a value."""
+    """Headings of the cells; the paper has a column beside each one for which it has values."""
     cells = []
     for index, column in enumerate(summary.columns):
         cells += [column.title, "paper"] if _has_paper(summary, index) else [column.title]
@@ -186,12 +186,12 @@ def headings(summary: Summary) -> list[str]:
 
 
 def _has_paper(summary: Summary, index: int) -> bool:
-    """Whether the paper has a value of any row in that column."""
+    """Whether the paper has a value for any row in that column."""
     return any(row.paper[index] is not None for row in summary.rows)
 
 
 def row_cells(summary: Summary, row: RowSummary) -> list[str]:
-    """Cells of a row in Markdown; without values the first one says why."""
+    """Cells of a row in Markdown; without values, the first one says why."""
     cells = [row.definition.name]
     paper_cells = [
         paper_cell(column, value) for column, value in zip(summary.columns, row.paper, strict=True)
@@ -227,7 +227,7 @@ def _stats_cell(column: Column, stats: SeedStats) -> str:
 
 
 def paper_cell(column: Column, value: float | None) -> str:
-    """The paper's value as it is printed there, in brackets if it does not compare with ours."""
+    """The paper's value as printed there, in brackets if it is not comparable with ours."""
     if value is None:
         return ""
     text = f"{round(100 * value, 2):g}" if column.unit == "fraction" else f"{value:g}"

@@ -1,4 +1,4 @@
-"""What a run was computed on."""
+"""The hardware on which a run was computed."""
 
 import os
 import platform

@@ -1,12 +1,13 @@
 """Which process runs which row: leases, as files in a folder that several machines may share.
 
 The lease on NAME is the file NAME.leaseN with the highest N. It is never removed: a successor
-creates the next one, which only one process can do, and its content is complete when it appears.
-On one machine the lease lasts as long as a lock on the file (`filelock`), which ends with the last
-process that inherited it, however that ends. For other machines the holder renews the file's time.
+creates the next one, which only one process can do, and its content is complete when it appears. On
+one machine, the lease lasts as long as a lock on the file (`filelock`), which ends with the last
+process that inherited it, however that ends. For other machines, the holder renews the time of the
+file.
 
-The files are ours because `filelock.SoftFileLease` does not fit: it ends with the process that
-acquired it, while a row's own process may still be saving, and a new process has to watch a stale
+We do not use `filelock.SoftFileLease`, because it does not fit: it ends with the process that
+acquired it, while a row's own process may still be saving; and a new process has to watch a stale
 lease for its whole duration before it may take over.
 """
 
@@ -37,7 +38,7 @@ class Lease:
     """A lease that this process holds.
 
     Attributes:
-        descriptor: of its file; a child process that inherits it holds the lease too.
+        descriptor: Descriptor of its file; a child process that inherits it also holds the lease.
     """
 
     def __init__(self, path: Path, successor: Path, descriptor: int):
@@ -50,7 +51,7 @@ class Lease:
         """Renews the lease if `RENEWAL_SECONDS` have passed; returns whether it did.
 
         Raises:
-            LeaseLost: another process took over.
+            LeaseLost: Another process took over.
         """
         if time.monotonic() - self._renewed < RENEWAL_SECONDS:
             return False
@@ -71,9 +72,9 @@ class LeaseFolder:
     """The leases in a folder.
 
     Args:
-        folder: is created.
-        expiry_seconds: after which another machine's lease ends if it is not renewed, by the clock
-            of the folder's file system.
+        folder: The folder; it is created.
+        expiry_seconds: Time after which another machine's lease ends if it is not renewed, by the
+            clock of the folder's file system.
     """
 
     def __init__(self, folder: Path, expiry_seconds: float = EXPIRY_SECONDS):
@@ -84,7 +85,7 @@ class LeaseFolder:
         """Acquires the lease on a name; None if a living process holds it or was quicker.
 
         Raises:
-            InputError: a lease is not a regular file, or cannot be read.
+            InputError: A lease is not a regular file, or cannot be read.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         last = self._last_generation(name)
@@ -101,7 +102,7 @@ class LeaseFolder:
         """Whether a living process holds the lease on a name.
 
         Raises:
-            InputError: a lease is not a regular file, or cannot be read.
+            InputError: A lease is not a regular file, or cannot be read.
         """
         last = self._last_generation(name)
         return bool(last) and not self._has_ended(self._path(name, last))
@@ -110,7 +111,7 @@ class LeaseFolder:
         return self._folder / f"{name}.lease{generation}"
 
     def _last_generation(self, name: str) -> int:
-        """The highest number of a lease's files; 0 if there are none."""
+        """The highest number among the files of a lease; 0 if there are none."""
         prefix = f"{name}.lease"
         paths = self._folder.glob("*") if self._folder.is_dir() else ()
         numbers = [p.name[len(prefix) :] for p in paths if p.name.startswith(prefix)]
@@ -156,13 +157,13 @@ def machine_id() -> str | None:
 
 
 def _create_locked(path: Path) -> int:
-    """Creates a lease that names its holder, and locks it.
+    """Creates and locks a lease that names its holder.
 
     Returns:
         Its descriptor.
 
     Raises:
-        FileExistsError: another process has created it.
+        FileExistsError: Another process has created it.
     """
     hidden = temporary_path(path)
     descriptor = open_regular_file(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL)

@@ -1,4 +1,4 @@
-"""`Plan`: the runs that a command line asks for, in their order."""
+"""`Plan`: the runs that a command line asks for, in order."""
 
 import os
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from dim_tf.settings.config_field import checked
 from dim_tf.system.errors import InputError
 from dim_tf.tables.definitions import TABLES, Column, Row, Table
 
-# On which results depend besides the hyperparameters.
+# Settings on which results depend besides the hyperparameters.
 _BUDGET_SETTINGS = (
     "epochs",
     "minutes",
@@ -33,10 +33,10 @@ _BUDGET_SETTINGS = (
     "fine_tuning_fraction",
     "max_features",
 )
-# A table's, which its runs do not have.
+# Settings of a table, which its runs do not have.
 _TABLE_SETTINGS = ("table", "rows", "table_seeds", "results")
 _FIELDS = all_fields()
-# Paths of this machine, which no record and no table contains.
+# Paths on this machine, which no record and no table contains.
 PATH_SETTINGS = tuple(name for name, field in _FIELDS.items() if field.metadata["is_path"])
 
 
@@ -46,7 +46,7 @@ class Job:
 
     Attributes:
         row: Row of the table.
-        experiment: Settings, with the run folder and the measures.
+        experiment: The settings, with the run folder and the measures.
     """
 
     row: Row
@@ -67,12 +67,12 @@ class Plan:
 
     Attributes:
         key: Value of --table.
-        table: Definition.
+        table: The definition of the table.
         experiment: The command line's settings.
-        explicit_settings: Those that the command line gives itself, without the defaults.
+        explicit_settings: The settings given on the command line, without the defaults.
         folder: Folder of the table and its runs.
         results_folder: Folder for copies of finished rows; None: no copies.
-        jobs: Runs in their order.
+        jobs: The runs, in order.
         unavailable: Why a row cannot be run, by its key.
         seeds: Values of --table_seeds.
     """
@@ -105,7 +105,7 @@ class Plan:
         """The run of any row with one seed.
 
         Raises:
-            InputError: its settings conflict, or this version does not know them.
+            InputError: Its settings conflict, or this version does not know them.
         """
         settings = _row_settings(self.table, row, self.experiment, self.explicit_settings)
         name = f"{row.key}-seed{seed}"
@@ -118,11 +118,11 @@ def make_plan(experiment: Experiment, explicit_settings: Mapping[str, Any]) -> P
 
     Args:
         experiment: The command line's settings.
-        explicit_settings: Those that it gives itself, without the defaults.
+        explicit_settings: The settings given on it, without the defaults.
 
     Raises:
-        InputError: an unknown table, row or seed, a flag that the rows set themselves, a row of
-            --rows that cannot be run, or no row that can.
+        InputError: A table, row or seed is unknown, a flag is set by the rows themselves, a row in
+            --rows cannot be run, or no row can.
     """
     if not experiment.table.name:
         raise InputError(f"--mode=table needs --table, one of {', '.join(TABLES)}")
@@ -163,9 +163,9 @@ def make_plan(experiment: Experiment, explicit_settings: Mapping[str, Any]) -> P
 
 
 def redact_paths(text: str, plan: Plan) -> str:
-    """Replaces this machine's folders by their flags' names, for texts that a table contains.
+    """Replaces this machine's folders by the names of their flags, in texts that a table contains.
 
-    The user's home, which holds the default folders of libraries, becomes ~.
+    The user's home, which contains the default folders of libraries, becomes ~.
     """
     folders = {os.path.expanduser("~"): "~"}
     settings = plan.experiment.to_dict()
@@ -178,14 +178,14 @@ def redact_paths(text: str, plan: Plan) -> str:
 
 
 def result_settings(experiment: Experiment) -> dict[str, Any]:
-    """The settings on which a run's metrics depend."""
+    """The settings on which the metrics of a run depend."""
     settings = experiment.to_dict()
     budget = {name: settings[name] for name in _BUDGET_SETTINGS}
     return {name: scalar(value) for name, value in (experiment.hyperparameters | budget).items()}
 
 
 def scalar(value: Any) -> str | int | float | bool:
-    """A setting's value as records have it: a list of numbers is text."""
+    """A setting's value in the form of records: a list of numbers is text."""
     return ",".join(map(str, value)) if isinstance(value, tuple) else value
 
 
@@ -193,7 +193,7 @@ def differences(recorded: Mapping[str, Any], experiment: Experiment) -> list[str
     """How a finished row's settings differ from an experiment's, as 'name: recorded -> wanted'.
 
     Args:
-        recorded: `result_settings` of this or an earlier version; missing settings had their
+        recorded: `result_settings` of this or an earlier version; missing settings have their
             default.
         experiment: The wanted settings.
     """
@@ -228,7 +228,7 @@ def _row_settings(
 def _measure_names(
     table: Table, experiment: Experiment, explicit: Mapping[str, Any]
 ) -> tuple[str, ...]:
-    """The table's measures, and those that --measures adds."""
+    """The measures of the table, and those that --measures adds."""
     added = experiment.evaluation.measure_names if "measures" in explicit else ()
     return tuple(dict.fromkeys([*table.measures_for(experiment.data.dataset), *added]))
 
@@ -245,14 +245,14 @@ def _unavailable_reason(plan: Plan, row: Row) -> str:
 
 
 def _encoder_of(experiment: Experiment) -> str:
-    """The encoder, or the model that has one of its own; "": the one for the images' size."""
+    """The encoder, or the model that has its own; "" means the one for the images' size."""
     model = experiment.model.NAME
     is_own = isinstance(experiment.model, FittedModel) or model in registry.FLOWS
     return model if is_own else experiment.encoder.name
 
 
 def _measure_references_once(jobs: list[Job]) -> list[Job]:
-    """Each encoder's first job measures the references; the others' would be the same."""
+    """Lets each encoder's first job measure the references; the other jobs' would be the same."""
     encoders: set[str] = set()
     once = []
     for job in jobs:
@@ -275,7 +275,7 @@ def _check_explicit_settings(
         if row_values and not shared:  # the flag would leak into the rows that do not set it
             raise InputError(
                 f"--{name}={value}: the rows of --table={experiment.table.name} set it themselves; "
-                "leave it out, of the flagfile too"
+                "leave it out, also in the flagfile"
             )
     models = {row.settings.get("model", experiment.model.NAME) for row in table.rows}
     known = set().union(*(known_settings(model_settings(model)) for model in models))
@@ -313,13 +313,13 @@ def _parse_seeds(text: str) -> list[int]:
     if not seeds or min(seeds) < 0 or max(seeds) > maximum or len(set(seeds)) < len(seeds):
         raise InputError(
             f"--table_seeds={text}; expected different whole numbers up to {maximum} with commas "
-            "between, as 0,1"
+            "between, such as 0,1"
         )
     return seeds
 
 
 def _parse_rows(table: Table, text: str, seeds: int) -> list[tuple[Row, int]]:
-    """The rows of --rows, each with its number of seeds."""
+    """The rows in --rows, each with its number of seeds."""
     if not text:
         return [(row, seeds) for row in table.rows]
     by_key = {row.key: row for row in table.rows}

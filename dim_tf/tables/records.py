@@ -1,4 +1,4 @@
-"""`Record`: the outcome of a run of a row, a JSON file each."""
+"""`Record`: the outcome of a row's run, one JSON file each."""
 
 import dataclasses
 import json
@@ -17,7 +17,7 @@ from dim_tf.system.json_files import parse_json_object
 from dim_tf.tables.plan import Job, Plan, differences
 
 REFERENCES = "references"  # in `Record.failed`: a measure of a reference failed
-# On which the metrics of references depend.
+# Settings on which the metrics of references depend.
 _REFERENCE_SETTINGS = (
     "dataset",
     "image_size",
@@ -41,15 +41,15 @@ class Record:
     Attributes:
         row: Key of the row.
         seed: Seed of the run.
-        settings: On which the metrics depend (`result_settings`).
+        settings: Settings on which the metrics depend (`result_settings`).
         measures: Finished measures, by their names in --measures.
         evaluation: Content of evaluation.json.
         failed: Reasons, by the name of the stage or measure that failed, or `REFERENCES`.
         cost: Seconds of each stage, and "images_per_second" of training.
-        versions: Of the software of the last attempt.
-        machine: Of the last attempt.
+        versions: Versions of the software in the last attempt.
+        machine: Machine of the last attempt.
         date: When the last attempt ended.
-        command: Reproduces the metrics by itself.
+        command: The command that reproduces the metrics by itself.
         attempt: Unique ID of the last attempt.
         trained: "commit", "machine" and "date" of the first metrics of these weights, if others
             were added later.
@@ -76,7 +76,7 @@ class Record:
         return set(job.experiment.evaluation.measure_names) <= set(self.measures)
 
     def failures(self, job: Job) -> dict[str, str]:
-        """Those of `failed` that concern the job: its stages and what it measures."""
+        """Those entries of `failed` that concern the job: its stages and what it measures."""
         unrelated = {*MEASURES, REFERENCES} - requested(job)
         return {name: reason for name, reason in self.failed.items() if name not in unrelated}
 
@@ -101,15 +101,15 @@ def requested(job: Job) -> set[str]:
 
 
 def record_path(folder: Path, name: str) -> Path:
-    """Path of a run's record in the table's folder, or in that of its results."""
+    """Path of a run's record in the folder of the table, or in that of its results."""
     return folder / "rows" / f"{name}.json"
 
 
 def read(plan: Plan, job: Job) -> Record | None:
-    """The run's record, from the table's folder, else from that of its results; None if absent.
+    """The run's record from the folder of the table or else of its results; None if absent.
 
     Raises:
-        InputError: its metrics are of other settings, or it is not a valid record.
+        InputError: Its metrics have other settings, or it is not a valid record.
     """
     for folder in (plan.folder, plan.results_folder):
         if folder is None or not record_path(folder, job.name).exists():
@@ -130,7 +130,7 @@ def _read(path: Path) -> Record:
     """The record in a file.
 
     Raises:
-        InputError: it cannot be read, or is not a valid record.
+        InputError: It cannot be read, or is not a valid record.
     """
     try:
         content = parse_json_object(read_text(path))
@@ -144,7 +144,7 @@ def _read(path: Path) -> Record:
 
 
 def _check(content: Mapping[str, Any], path: Path) -> None:
-    """Raises ValueError or InputError if an entry is not as `Record.write` writes it."""
+    """Raises ValueError or InputError if an entry is not as written by `Record.write`."""
     for name, is_valid in _ENTRIES.items():
         if name in content and not is_valid(content[name]):
             raise ValueError(f"{name!r} is not as this version writes it")
@@ -167,7 +167,7 @@ _ENTRIES: dict[str, Callable[[Any], bool]] = {
     "settings": _is_dict_of(lambda value: isinstance(value, str | int | float | bool)),
     "chosen": _is_dict_of(lambda value: isinstance(value, str | int | float)),
     "measures": lambda value: isinstance(value, list) and all(map(_is_text, value)),
-    # Metrics by endpoint, and what `results.check` looks into.
+    # Metrics by endpoint, and everything that `results.check` examines.
     "evaluation": _is_dict_of(lambda value: value is None or isinstance(value, dict)),
     "failed": _is_dict_of(_is_text),
     "cost": _is_dict_of(lambda value: is_number(value) and value >= 0),
@@ -181,7 +181,7 @@ _ENTRIES: dict[str, Callable[[Any], bool]] = {
 
 
 def without_known_references(plan: Plan) -> list[Job]:
-    """The plan's jobs, without references that are measured already, or that no measure has."""
+    """The plan's jobs, without references that are already measured, or that no measure has."""
     records = list(_all_records(plan))
     shown = {column.metric for column in plan.columns if column.measure in REFERENCE_MEASURES}
     jobs = []
@@ -203,7 +203,7 @@ def without_known_references(plan: Plan) -> list[Job]:
 
 
 def records_with_references(plan: Plan) -> list[Record]:
-    """The records with references of the table's encoders, also of rows of other tables."""
+    """The records with references of the table's encoders, including rows of other tables."""
     rows = [row for row in plan.table.rows if row.key not in plan.unavailable]
     experiments = [plan.job(row, plan.seeds[0]).experiment for row in rows]
     return [
@@ -222,7 +222,7 @@ def _has_references_of(record: Record, experiment: Experiment) -> bool:
 
 
 def _all_records(plan: Plan) -> Iterator[Record]:
-    """Of all rows and settings; `read` reports the invalid ones, which are skipped here."""
+    """Records of all rows and settings; invalid ones, which `read` reports, are skipped here."""
     for folder in filter(None, (plan.folder, plan.results_folder)):
         for path in sorted((folder / "rows").glob("*.json")):
             try:
@@ -249,11 +249,11 @@ def merge(
     """The record of a run after an attempt. Metrics are replaced, but never lost.
 
     Args:
-        before: Record of the earlier attempts; None: there were none.
-        now: Record of the last attempt alone.
-        requested: What it was to measure, by the names of --measures, and `REFERENCES`.
+        before: Record of the earlier attempts; None if there were none.
+        now: Record of the last attempt only.
+        requested: What it was to measure, by names in --measures, and `REFERENCES`.
         retrained: Whether it trained other weights than those of `before`. Metrics of both are
-            never mixed: the new ones replace the old ones if none of those is missing.
+            never mixed: the new ones replace the old ones if none of the old ones is missing.
     """
     if before is None or not before.measures:
         return now
@@ -276,7 +276,7 @@ def merge(
 
 
 def _mismatch(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Why two evaluations are not of the same weights and images; empty if they are."""
+    """Why two evaluations have different weights or images; empty if they have the same."""
     for name in ("step", "images"):
         old, new = (evaluation.get("protocol", {}).get(name) for evaluation in (before, now))
         if None not in (old, new) and old != new:

@@ -1,4 +1,4 @@
-"""Files of a row's run folder: its evaluation, the seconds of its stages, a retraining marker."""
+"""Files in a row's run folder: its evaluation, the seconds of its stages, a retraining marker."""
 
 import json
 import statistics
@@ -27,10 +27,10 @@ class StageSeconds:
         self._began = time.monotonic()
 
     def read(self) -> dict[str, float]:
-        """Seconds by stage.
+        """The seconds by stage.
 
         Raises:
-            InputError: the file is damaged.
+            InputError: The file is damaged.
         """
         if not self._path.exists():
             return {}
@@ -55,9 +55,9 @@ class StageSeconds:
 
 
 class RetrainingMarker:
-    """A file that says that the row's record has metrics of other weights than the run's.
+    """A file that says that the row's record has metrics of other weights than the run.
 
-    It stays, over all attempts, until the record's metrics are those of the new weights.
+    It stays through all attempts until the record's metrics are those of the new weights.
     """
 
     def __init__(self, folder: Path):
@@ -81,12 +81,12 @@ def has_weights(folder: Path) -> bool:
 
 
 def read_evaluation(path: Path) -> dict[str, Any]:
-    """An evaluation.json.
+    """The content of an evaluation.json.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: it is damaged.
-        InputError: an entry is not as this version writes it.
+        OSError: It cannot be read.
+        ValueError: It is damaged.
+        InputError: An entry is not as this version writes it.
     """
     evaluation = read_json_with_checksum(path)
     results.check(evaluation, path)
@@ -99,7 +99,7 @@ def read_evaluation(path: Path) -> dict[str, Any]:
 def budget_mismatch(evaluation: dict[str, Any]) -> str:
     """Why the weights are not those of the row's budget; empty if they are, or if there are none.
 
-    Training resumes from a folder's checkpoint, even from one beyond the last step.
+    Training resumes from the checkpoint in a folder, even from one beyond the last step.
     """
     if not evaluation:
         return ""
@@ -113,7 +113,7 @@ def budget_mismatch(evaluation: dict[str, Any]) -> str:
 
 
 def failed_measures(evaluation: dict[str, Any]) -> dict[str, str]:
-    """Reasons, by the names of --measures; those of all references as one, by `REFERENCES`."""
+    """Reasons, by names in --measures; those of all references as one, by `REFERENCES`."""
     prefix = "failed: "
     reasons = {
         name: str(text).removeprefix(prefix)
@@ -141,7 +141,7 @@ def chosen_settings(folder: Path) -> dict[str, Any]:
 
 
 def training_speed(folder: Path) -> dict[str, float]:
-    """Median "images_per_second" of a run's metrics; empty if there is none."""
+    """Median of "images_per_second" in a run's metrics; empty if there is none."""
     lines = metrics_file.read(folder / "metrics.jsonl")
     speeds = [line["images_per_second"] for line in lines if "images_per_second" in line]
     return {"images_per_second": round(statistics.median(speeds), 1)} if speeds else {}

@@ -1,4 +1,4 @@
-"""`Runner`: runs the jobs of a table one after another, each stage in a process of its own."""
+"""`Runner`: runs the jobs of a table one after another, each stage in its own process."""
 
 import sys
 import uuid
@@ -41,10 +41,10 @@ class Runner:
     """Runs the jobs of a plan until all are finished or held by other processes.
 
     Args:
-        plan: Jobs.
+        plan: Plan with the jobs.
         write_table: Called at the start and after each job.
         program: Command that takes --mode and a run's flags.
-        leases: On the jobs; None: those in the plan's folder.
+        leases: Leases on the jobs; None: those in the plan's folder.
     """
 
     def __init__(
@@ -63,11 +63,11 @@ class Runner:
     def run(self) -> None:
         """Runs the jobs that are not finished.
 
-        A job that failed before is retried once. What another process holds is left to it.
+        A job that failed before is retried once. A job that another process holds is left to it.
 
         Raises:
-            InputError: a finished row has other settings.
-            Stopped: by SIGTERM or SIGINT.
+            InputError: A finished row has other settings.
+            Stopped: SIGTERM or SIGINT arrived.
         """
         # All records are read before anything is run, so that a wrong folder fails at once.
         failed = {
@@ -83,7 +83,7 @@ class Runner:
                 pass
 
     def _try(self, job: Job, failed: dict[str, str], tried: set[str]) -> bool:
-        """Runs a job if it is pending and nobody holds it; returns whether it was run."""
+        """Runs a job if it is pending and no process holds it; returns whether it was run."""
         self._raise_if_stopped()
         if job.name in tried or not self._is_pending(job, failed):
             return False
@@ -139,7 +139,7 @@ class Runner:
         say(f"{job.name}: {outcome}")
 
     def _attempt(self, job: Job, lease: Lease, measures: list[str]) -> Record:
-        """Trains and measures a job; returns the record of this attempt alone."""
+        """Trains and measures a job; returns the record of only this attempt."""
         folder = job.experiment.run_path
         seconds = StageSeconds(folder / "seconds.json")
         seconds.read()  # a damaged file fails before hours of training
@@ -186,7 +186,7 @@ class Runner:
         """Runs a stage to its end; returns why it failed, or an empty string.
 
         Raises:
-            LeaseLost: another process has taken over; the stage was killed.
+            LeaseLost: Another process has taken over; the stage was killed.
         """
 
         def poll() -> None:

@@ -1,4 +1,4 @@
-"""A stage of a row as a process of its own."""
+"""A stage of a row as a separate process."""
 
 import ctypes
 import os
@@ -25,14 +25,14 @@ def run_stage(
     """Runs a command to its end; if `poll` raises, the process is killed.
 
     Args:
-        command: Program and arguments.
-        log: File that its output is appended to.
-        descriptor: Of the lease's file; the process inherits it, and so holds the lease.
+        command: The program and its arguments.
+        log: File to which its output is appended.
+        descriptor: Descriptor of the lease's file; the process inherits it and so holds the lease.
         poll: Called every `POLL_SECONDS` while the process runs.
         stop_requested: Whether to send the process SIGTERM, once.
 
     Returns:
-        Why the process failed, in one line; empty if it did not.
+        Why the process failed, on one line; empty if it did not.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with open_for_appending(log) as file:
@@ -72,7 +72,7 @@ def _wait(
 
 
 def _end_with_parent():
-    """In the new process: SIGTERM when its parent ends, even if that was killed."""
+    """In the new process: makes its parent's end send SIGTERM, even if the parent was killed."""
     if _LIBC is not None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 

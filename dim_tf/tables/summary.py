@@ -22,9 +22,9 @@ class SeedStats:
     """A metric over the seeds of a row.
 
     Attributes:
-        mean: Over the seeds.
+        mean: Mean over the seeds.
         std: Standard deviation over the seeds; None for one seed.
-        values: Of each seed.
+        values: The value of each seed.
     """
 
     mean: float
@@ -37,11 +37,11 @@ class RowSummary:
     """A row with its metrics.
 
     Attributes:
-        definition: Of the row.
-        records: Of the seeds that have metrics.
-        stats: By column, in their order; None where there is no metric.
-        paper: The paper's values in our units, by column likewise.
-        gaps: Sentences on what is missing and why; empty if nothing is.
+        definition: The definition of the row.
+        records: The records of the seeds that have metrics.
+        stats: Statistics by column, in order; None if there is no metric.
+        paper: The paper's values in our units, by column in the same order.
+        gaps: Sentences on what is missing and why; empty if nothing is missing.
     """
 
     definition: Row
@@ -64,11 +64,12 @@ class Ranking:
     """How far one column ranks the rows as the paper does.
 
     Attributes:
-        column: Of the table.
+        column: Column of the table.
         ours: Names of the rows that have both values, the best first.
         paper: The same rows in the paper's order.
         pairs: Number of pairs of rows whose values differ in the paper.
-        discordant: The pairs that are ranked the other way round here, the paper's better first.
+        discordant: The pairs that are ranked in the opposite order here; the paper's better row
+            first.
     """
 
     column: Column
@@ -83,11 +84,11 @@ class Summary:
     """A table with all metrics that it has so far.
 
     Attributes:
-        plan: Of the table.
-        columns: In their order.
-        rows: In their order.
-        references: Values by column, by the reference's name.
-        rankings: One for each column that compares with the paper's.
+        plan: Plan of the table.
+        columns: The columns, in order.
+        rows: The rows, in order.
+        references: Values by column, by name of the reference.
+        rankings: One for each column that is comparable with the paper's.
     """
 
     plan: Plan
@@ -102,7 +103,7 @@ class Summary:
 
     @property
     def gaps(self) -> list[str]:
-        """Those of all rows, each with its row's name."""
+        """The gaps of all rows, each with the name of its row."""
         return [f"{row.definition.name}: {gap}" for row in self.rows for gap in row.gaps]
 
 
@@ -198,7 +199,7 @@ def _missing_metrics(
 
 
 def _paper_value(plan: Plan, row: Row, column: Column) -> float | None:
-    """The paper's value in our unit; None where ours is not of the test images."""
+    """The paper's value in our unit; None if ours is not measured on the test images."""
     values = {} if plan.experiment.data.validation_fraction else row.paper.get(plan.dataset, {})
     value = values.get(column.metric, {}).get(column.endpoint)
     if value is None:

@@ -104,7 +104,7 @@ def _dot_plots(summary: Summary) -> Markup:
 
 
 def _training_curves(summary: Summary) -> Markup:
-    """Of the first seed of each row whose run folder is on this machine."""
+    """The curves of the first seed of each row whose run folder is on this machine."""
     runs = []
     for key, letter in _letters(summary).items():
         line = next(line for line in summary.rows if line.definition.key == key)

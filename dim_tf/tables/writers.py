@@ -12,10 +12,10 @@ from dim_tf.tables.summary import Summary, summarise
 
 
 def write(plan: Plan) -> None:
-    """Writes the table of all records into its folder and that of its results.
+    """Writes the table of all records into its folder and into that of its results.
 
     Each file is written whole or not at all. The table is written again if another process has
-    finished a row meanwhile, because that process's newer table may have been overwritten.
+    finished a row in the meantime, because that process's newer table may have been overwritten.
     """
     written: Summary | None = None
     while (summary := summarise(plan)) != written:

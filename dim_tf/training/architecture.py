@@ -1,13 +1,13 @@
-"""Compares two Keras models: weights of one mean nothing in another architecture.
+"""Compares two Keras models, because the weights of one mean nothing in another architecture.
 
-Equal shapes of variables do not suffice: an activation has none.
+Equal shapes of the variables are not enough: an activation has no variable.
 """
 
 from collections.abc import Iterable
 from typing import Any
 
-# What the same weights compute does not depend on these: names, policies, the images' size, and
-# what acts in training alone.
+# What the same weights compute does not depend on these: names, policies, the size of images, and
+# what acts only in training.
 _IGNORED = {
     "name",
     "module",
@@ -35,11 +35,11 @@ _SIZE_LAYERS = ("ZeroPadding2D", "Cropping2D")  # keras.applications pads by the
 
 
 def first_difference(here: dict[str, Any], there: dict[str, Any]) -> str:
-    """Describes where two models first differ; empty: they do not.
+    """Describes where two models first differ; empty if they do not.
 
     Args:
-        here: Description of a Keras model, as `keras.saving.serialize_keras_object` gives it.
-        there: Likewise.
+        here: Description of a Keras model, as returned by `keras.saving.serialize_keras_object`.
+        there: Description of the other model.
     """
     return _compare(here, there, "", "", ({}, {}))
 
@@ -49,10 +49,10 @@ def _compare(here: Any, there: Any, key: str, layer: str, indices: tuple[dict, d
 
     Args:
         here: A value of the first description.
-        there: That of the second.
-        key: Of both values.
-        layer: That they belong to.
-        indices: Of layers, by name, in each of the models.
+        there: The value of the second description.
+        key: Key of both values.
+        layer: Layer to which they belong.
+        indices: Indices of the layers, by name, in each of the models.
     """
     if isinstance(here, dict) and isinstance(there, dict):
         return _compare_dicts(here, there, key, layer, indices)
@@ -107,7 +107,7 @@ def _compared_keys(keys: Iterable[str]):
 
 
 def _layer_indices(layers) -> dict[str, int]:
-    """Index of each layer by its name, as names differ whenever a model is made anew."""
+    """Index of each layer by its name, because names differ whenever a model is created anew."""
     return {_name(layer): index for index, layer in enumerate(layers) if isinstance(layer, dict)}
 
 

@@ -1,4 +1,4 @@
-"""The experiment that a run folder holds."""
+"""The experiment of a run folder."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from dim_tf.system.files import read_text
 
 
 def read(folder: Path) -> Experiment | None:
-    """The experiment of a run folder's experiment.json; None where there is none.
+    """The experiment in a run folder's experiment.json; None if there is none.
 
     Args:
         folder: The run folder, which need not exist.

@@ -1,9 +1,9 @@
 """Keras callbacks of a run: metrics.jsonl, checkpoints, the check for NaN.
 
-Keras' own lack what a run that stops anywhere and resumes exactly needs: CSVLogger does not cut its
-file back to the step that training resumes from, nor report a full disk in a line; ModelCheckpoint
-saves by epoch or batch, not when a signal asks to stop; TerminateOnNaN stops as if training were
-done. The progress bar is Keras'.
+Keras' own callbacks lack what a run needs that may stop anywhere and resumes exactly: CSVLogger
+does not cut its file back to the step from which training resumes, nor report a full disk in one
+line. ModelCheckpoint saves by epoch or batch, not when a signal asks to stop. TerminateOnNaN stops
+as if training were done. The progress bar is Keras'.
 """
 
 import json
@@ -25,8 +25,8 @@ class StepCounter:
     """The current step of a run, which `MetricsLogger` counts for the other callbacks.
 
     Attributes:
-        step: Steps that the weights have been trained for.
-        steps_per_epoch: Of the data.
+        step: Number of steps for which the weights have been trained.
+        steps_per_epoch: Steps per epoch of the data.
     """
 
     def __init__(self, step: int, steps_per_epoch: int):
@@ -35,7 +35,7 @@ class StepCounter:
 
     @property
     def epoch(self) -> int:
-        """The epoch of the last step, from 1."""
+        """The epoch of the last step, counted from 1."""
         return (self.step - 1) // self.steps_per_epoch + 1
 
 
@@ -45,11 +45,11 @@ class MetricsLogger(keras.callbacks.Callback):
     Must be the first callback: it turns the logs into plain numbers and adds images per second.
 
     Args:
-        counter: Is counted up here.
-        folder: The run's; None: nothing is written, another process does.
+        counter: The counter, which is advanced here.
+        folder: The run folder; None: nothing is written because another process does.
         batch_size: Images per step, over all replicas.
         log_every: Steps between lines.
-        steps_per_execution: Steps between two calls; the logs are those of the last one.
+        steps_per_execution: Steps between two calls; the logs are those of the last step.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class MetricsLogger(keras.callbacks.Callback):
             self._file.write(self._counter.step, self._counter.epoch, logs)
 
     def on_epoch_end(self, epoch, logs=None):
-        # The progress bar and the history show the epoch's means, not its last step.
+        # The progress bar and the history show the mean of an epoch, not its last step.
         logs.update({name: total / self._epoch_steps for name, total in self._epoch_sums.items()})
 
     def close(self):
@@ -132,10 +132,10 @@ class CheckpointCallback(keras.callbacks.Callback):
     """Saves a checkpoint every `every` steps, and when a signal asks to stop.
 
     Args:
-        counter: Of the run's steps.
-        checkpoints: Where to save.
+        counter: Counter of the run's steps.
+        checkpoints: Where they are saved.
         every: Steps between checkpoints.
-        stop_signal: Asks to stop.
+        stop_signal: The signal that asks to stop.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class CheckpointCallback(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def save(self, again: bool = False):
-        """Saves this step, unless it is saved already.
+        """Saves this step, unless it is already saved.
 
         Args:
             again: Whether to save it even then.

@@ -1,7 +1,7 @@
 """Files of checkpoints: ckpt-STEP.index, ckpt-STEP.data-…, and a record of both, ckpt-STEP.json.
 
-The record holds their sizes and hashes and is written last: files that differ from it are damaged,
-or were not written to their end.
+The record contains their sizes and hashes and is written last: files that differ from it are
+damaged, or were not written completely.
 """
 
 import json
@@ -26,7 +26,7 @@ class IntactCheckpoint(NamedTuple):
     """The newest intact checkpoint.
 
     Attributes:
-        step: Of the checkpoint.
+        step: Step of the checkpoint.
         damaged: Steps of newer checkpoints, which are damaged.
     """
 
@@ -35,7 +35,7 @@ class IntactCheckpoint(NamedTuple):
 
 
 def prefix(folder: Path, step: int) -> Path:
-    """TensorFlow's path of the checkpoint, with which the names of its files begin."""
+    """TensorFlow's path of the checkpoint, with which the names of its files start."""
     return folder / f"ckpt-{step}"
 
 
@@ -65,7 +65,7 @@ def write(checkpoint: tf.train.Checkpoint, folder: Path, step: int) -> None:
 
 def remove_all_but(folder: Path, kept_steps: list[int]) -> None:
     """Removes the files of all other checkpoints."""
-    # Records first: a record without files would count as damage.
+    # Records first, because a record without files would count as damage.
     for step, _, path in sorted(_files(folder), key=lambda file: file[1] != "json"):
         if step not in kept_steps:
             path.unlink(missing_ok=True)
@@ -119,7 +119,7 @@ def _sizes_and_hashes(folder: Path, step: int) -> dict[str, dict[str, Any]]:
 
 
 def _damage(folder: Path, step: int) -> str:
-    """What is wrong with a checkpoint; empty: nothing."""
+    """What is wrong with a checkpoint; empty if nothing is."""
     path = _record_path(folder, step)
     try:
         if not path.exists():  # the process was killed just before it wrote it
@@ -141,7 +141,7 @@ def _damage(folder: Path, step: int) -> str:
 
 
 def _damage_by_reading(folder: Path, step: int) -> str:
-    """Reads each tensor, of which TensorFlow then verifies the checksum."""
+    """Reads each tensor, so that TensorFlow verifies its checksum."""
     path = prefix(folder, step)
     try:
         _sizes_and_hashes(folder, step)  # refuses FIFOs, at which TensorFlow would wait
@@ -154,6 +154,6 @@ def _damage_by_reading(folder: Path, step: int) -> str:
 
 
 def _flush_to_disk(path: Path) -> None:
-    """Without it, a power failure might keep the record and lose the files that it describes."""
+    """Without this, a power failure might keep the record but lose the files that it describes."""
     with path.open("rb") as file:
         os.fsync(file.fileno())

@@ -1,7 +1,7 @@
 """Checkpoints of every variable of a run, for an exact resume.
 
-Not by Keras' BackupAndRestore or tf.train.CheckpointManager: neither finds damaged files, and both
-store variables by their place in the model, not by name.
+Keras' BackupAndRestore and tf.train.CheckpointManager are not used: neither finds damaged files,
+and both store variables by their place in the model, not by name.
 """
 
 import re
@@ -26,14 +26,14 @@ _NUMBERED = re.compile(r"(variable|seed_generator)_\d+")
 class Checkpoints:
     """The checkpoints in a run folder.
 
-    They hold all variables by name: of the model, both optimizers and the online probe. The data
-    need none, as a batch is a function of the step.
+    They contain all variables by name: those of the model, of both optimizers and of the online
+    probe. The data need none, because a batch is a function of the step.
 
     Args:
         model: A built and compiled `ObjectiveModel`, or a built model without steps.
-        folder: Where they are kept.
-        keep: How many.
-        writes: Whether this process writes them; of several workers one does.
+        folder: Where the checkpoints are kept.
+        keep: Number of checkpoints to keep.
+        writes: Whether this process writes them; among several workers, only one does.
     """
 
     def __init__(self, model: keras.Model, folder, keep: int, writes: bool = True):
@@ -53,7 +53,7 @@ class Checkpoints:
 
     @property
     def latest(self) -> str | None:
-        """The newest checkpoint's path."""
+        """The path of the newest checkpoint."""
         steps = self._intact_steps()
         return str(checkpoint_files.prefix(self._folder, steps[-1])) if steps else None
 
@@ -61,11 +61,11 @@ class Checkpoints:
         """Writes the checkpoint of `step`, if this process writes.
 
         Returns:
-            The newest checkpoint's path; None: there is none.
+            The path of the newest checkpoint; None if there is none.
 
         Raises:
-            NonFiniteError: A weight is not finite; the checkpoints before stay as they are.
-            RunError: It cannot be written; likewise.
+            NonFiniteError: A weight is not finite; earlier checkpoints do not change.
+            RunError: It cannot be written; earlier checkpoints do not change.
         """
         for name, variable in self._variables.items():
             if not np.all(np.isfinite(keras.ops.convert_to_numpy(variable))):
@@ -76,7 +76,7 @@ class Checkpoints:
                 f"the checkpoint of step {step}",
                 self._folder,
                 f"the one before, {self.latest or 'none'}, is intact; make room and give the same "
-                "command again, which goes on from there",
+                "command again, which continues from there",
             ):
                 checkpoint = _checkpoint_of(self._step, self._variables)
                 checkpoint_files.write(checkpoint, self._folder, step)
@@ -88,7 +88,7 @@ class Checkpoints:
         """Restores the newest intact checkpoint, if there is one; returns its step, or 0.
 
         Raises:
-            RunError: All are damaged, or it does not fit the model.
+            RunError: All checkpoints are damaged, or the checkpoint does not fit the model.
         """
         checkpoint = checkpoint_files.newest_intact(self._folder)
         if checkpoint is None:
@@ -103,13 +103,13 @@ class Checkpoints:
 
 
 def restore_weights(model: keras.Model, folder) -> int | None:
-    """Restores a model's weights from the newest intact checkpoint, without the optimizers'.
+    """Restores a model's weights from the newest intact checkpoint, without the optimizers.
 
     Returns:
-        Its step; None: there is no checkpoint.
+        Its step; None if there is no checkpoint.
 
     Raises:
-        RunError: All are damaged, or it does not fit the model.
+        RunError: All checkpoints are damaged, or the checkpoint does not fit the model.
     """
     checkpoint = checkpoint_files.newest_intact(Path(folder))
     if checkpoint is None:
@@ -119,17 +119,17 @@ def restore_weights(model: keras.Model, folder) -> int | None:
 
 
 def restore_encoder(encoder: keras.Model, folder: Path) -> int | None:
-    """Restores the encoder of a run alone, whatever model trained it.
+    """Restores only the encoder of a run, whatever model trained it.
 
     Args:
-        encoder: Of the run's architecture, built.
-        folder: Of the checkpoints.
+        encoder: Built, with the architecture of the run's encoder.
+        folder: Folder of the checkpoints.
 
     Returns:
-        Its step; None: there is no checkpoint.
+        Its step; None if there is no checkpoint.
 
     Raises:
-        RunError: All are damaged, or it does not fit the encoder.
+        RunError: All checkpoints are damaged, or the checkpoint does not fit the encoder.
     """
     checkpoint = checkpoint_files.newest_intact(folder)
     if checkpoint is None:
@@ -159,7 +159,7 @@ def _restore(folder, number, step, variables) -> int:
     path = str(checkpoint_files.prefix(folder, number))
     try:
         if not any(name.startswith(PROBE) for name, _ in tf.train.list_variables(path)):
-            # The run began without the online probe, on which nothing else depends.
+            # The run started without the online probe, on which nothing else depends.
             variables = {name: v for name, v in variables.items() if not name.startswith(PROBE)}
         status = _checkpoint_of(step, variables).read(path).expect_partial()
         status.assert_existing_objects_matched()
@@ -181,7 +181,7 @@ def all_variables(model: keras.Model) -> dict[str, keras.Variable]:
 
 
 def _by_name(groups: dict[str, list]) -> dict[str, keras.Variable]:
-    """Variables by names that are the same whenever the same model is made.
+    """Variables by names that are the same whenever the same model is created.
 
     Keras numbers unnamed variables (variable_7), such as those of ConvNeXt's LayerScale, and the
     seeds of dropout (seed_generator_7) over the whole process. Layers in different parts of a model

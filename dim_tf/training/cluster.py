@@ -1,7 +1,8 @@
 """The processes of --strategy=multi_worker: their addresses, and waiting for them.
 
-TensorFlow waits for the other processes inside a call that no signal ends, and does not say for
-which. So this module waits for them before TensorFlow does. It does not import TensorFlow.
+TensorFlow waits for the other processes inside a call that no signal ends, and does not say which
+ones it waits for. So this module waits for them before TensorFlow does. It does not import
+TensorFlow.
 """
 
 import contextlib
@@ -38,7 +39,7 @@ class Address:
     Attributes:
         task: Its job and index, such as "worker 0".
         host: Name or IP address of its machine.
-        port: Of its server.
+        port: Port of its server.
     """
 
     task: str
@@ -125,14 +126,14 @@ def _address(task: str, text: Any) -> Address:
 
 
 def wait_for_peers(cluster: Cluster, timeout: float) -> None:
-    """Waits until every other process answers, and prints for which it waits.
+    """Waits until every other process answers, and prints which ones it waits for.
 
-    Meanwhile each process listens at its own address. Those that have already gone on answer by
-    TensorFlow's server.
+    Meanwhile each process listens at its own address. For processes that have already continued,
+    TensorFlow's server answers.
 
     Args:
         cluster: This process and its peers.
-        timeout: Seconds.
+        timeout: Time limit in seconds.
 
     Raises:
         InputError: This process' port is used by another program.

@@ -1,6 +1,6 @@
-"""Fingerprints of the images and labels that a run was begun on, as copies of a data set differ.
+"""Fingerprints of the images and labels of a run's start, because copies of a data set differ.
 
-A run continues on other data, as a folder's may change, and says so.
+A run continues on other data, because a folder may change, and says so.
 """
 
 import re
@@ -12,17 +12,17 @@ from dim_tf.system.console import say
 from dim_tf.system.errors import InputError
 from dim_tf.system.files import atomic_write_text, read_text
 
-FILE = "images.txt"  # of a run folder: the fingerprints, one a line
+FILE = "images.txt"  # in the run folder: the fingerprints, one a line
 _FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 
 
 class DataFingerprint(NamedTuple):
-    """Fingerprints of a data set; empty where unknown.
+    """Fingerprints of a data set; empty if unknown.
 
     Attributes:
-        images: Of some of the pixels.
-        labels: Of all labels.
-        classes: Of their names.
+        images: Fingerprint of some of the pixels.
+        labels: Fingerprint of all labels.
+        classes: Fingerprint of their names.
     """
 
     images: str = ""
@@ -44,7 +44,7 @@ class DataFingerprint(NamedTuple):
 
 
 def read(folder: Path) -> DataFingerprint:
-    """The fingerprint of the data that a run was begun on; empty, and a line, if it is damaged."""
+    """The fingerprint of the data of a run's start; empty, with a message, if it is damaged."""
     path = folder / FILE
     try:
         fingerprints = read_text(path).split("\n")[: len(DataFingerprint._fields)]
@@ -59,16 +59,16 @@ def read(folder: Path) -> DataFingerprint:
 
 
 def check(folder: Path, splits: Splits, needs_indices: bool, needs_labels: bool) -> None:
-    """Refuses other data where the model stores a target of each image, or learns the classes.
+    """Refuses other data if the model stores a target for each image, or learns the classes.
 
     Args:
-        folder: Of the run.
-        splits: The data that it continues on.
-        needs_indices: Whether the model stores a target of each image.
+        folder: The run folder.
+        splits: The data with which it continues.
+        needs_indices: Whether the model stores a target for each image.
         needs_labels: Whether the model, or a probe beside it, learns the classes.
 
     Raises:
-        InputError: The run was begun on other data.
+        InputError: The run started on other data.
     """
     begun, current = read(folder), DataFingerprint.of(splits)
     if needs_indices and begun.images and begun.images != current.images:
@@ -90,7 +90,7 @@ def _listed(names):
 
 
 def record(folder: Path, splits: Splits) -> None:
-    """Writes the fingerprint of a new run's data, or of labels added since; says what differs.
+    """Writes the fingerprint of a new run's data, or of labels added since; prints differences.
 
     Raises:
         OSError: It cannot be written.
@@ -99,7 +99,7 @@ def record(folder: Path, splits: Splits) -> None:
     for name in begun.differences(current):
         say(
             f"data: not the {name} that {folder} was begun on (fingerprint "
-            f"{getattr(begun, name)}, now {getattr(current, name)}); training goes on with these"
+            f"{getattr(begun, name)}, now {getattr(current, name)}); training continues with these"
         )
     labels_are_new = begun.images == current.images and not begun.labels
     if not begun.images or labels_are_new:

@@ -1,7 +1,7 @@
-"""encoder.json: the architecture of a run's encoder, where that is a Keras model.
+"""encoder.json: the architecture of a run's encoder, if it is a Keras model.
 
-With it and the checkpoints, which hold the weights, a run needs no other file. It also has the
-hashes of the files that the encoder came from.
+With it and the checkpoints, which contain the weights, a run needs no other file. It also has the
+hashes of the files from which the encoder came.
 """
 
 from dataclasses import dataclass
@@ -23,18 +23,19 @@ class EncoderConfig:
     """An encoder without its weights.
 
     Attributes:
-        config: Of a `BackboneEncoder`.
-        sha256: Of each file that the encoder came from, by the setting that names the file.
+        config: Configuration of a `BackboneEncoder`.
+        sha256: SHA-256 of each file from which the encoder came, by the setting that names the
+            file.
     """
 
     config: dict[str, Any]
     sha256: dict[str, str]
 
     def make_encoder(self, synchronized: bool) -> BackboneEncoder:
-        """The encoder with new random weights, which computes by Keras' policy.
+        """The encoder with new random weights, which computes under Keras' policy.
 
         Raises:
-            InputError: This version of Keras cannot make it.
+            InputError: This version of Keras cannot create it.
         """
         try:
             backbone = backbone_config.deserialize(self.config["backbone"])
@@ -60,7 +61,7 @@ class EncoderConfig:
 
 
 def read(folder: Path) -> EncoderConfig | None:
-    """The encoder's config of a run that has a checkpoint; None: there is none.
+    """The encoder's config in a run that has a checkpoint; None if there is none.
 
     Raises:
         InputError: It is damaged.

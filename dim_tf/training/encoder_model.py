@@ -1,4 +1,4 @@
-"""A trained encoder as a Keras model of images in [0, 1]."""
+"""A trained encoder as a Keras model for images in [0, 1]."""
 
 import keras
 
@@ -11,16 +11,16 @@ from keras_models.encoders import Encoder
 
 @keras.saving.register_keras_serializable("dim_tf")
 class EncoderModel(keras.Model):
-    """An encoder that takes images and gives one feature, as exported encoders do.
+    """An encoder that takes images and returns one feature, like exported encoders.
 
-    Layers on which the feature does not depend are made untrainable.
+    Layers on which the feature does not depend become untrainable.
 
     Args:
         encoder: Built.
         feature: Name of the feature.
-        max_features: As of `Feature`.
-        channels: C, of the images; 1 or 3 of them become the encoder's.
-        scaling: `ChannelScaling.to_dict` of images that are arrays; None: they are in [0, 1].
+        max_features: As for `Feature`.
+        channels: C of the images: 1 or 3; they are converted to the encoder's.
+        scaling: `ChannelScaling.to_dict` for images that are arrays; None: they are in [0, 1].
 
     Input:
         float [N, H, W, C].

@@ -1,4 +1,4 @@
-"""Fitting a model that has no steps of gradient descent: from its images to its checkpoint."""
+"""Fitting a model without steps of gradient descent: from its images to its checkpoint."""
 
 import time
 from collections.abc import Sequence
@@ -30,16 +30,16 @@ _COPIES = 3  # of the images that a fit holds at its peak, in float32
 def fit(
     experiment: Experiment, splits: Splits, callbacks: Sequence[keras.callbacks.Callback] = ()
 ) -> keras.Model:
-    """Fits the experiment's model and writes its checkpoint; one that is there is kept.
+    """Fits the experiment's model and writes its checkpoint; an existing one is kept.
 
     Args:
-        experiment: The settings, of a `FittedModel`.
+        experiment: The settings, with a `FittedModel`.
         splits: The data.
         callbacks: Must be empty.
 
     Raises:
-        InputError: Settings that do not fit the data or the run folder, callbacks, or images that
-            do not fit into the memory.
+        InputError: Settings do not fit the data or the run folder, there are callbacks, or the
+            images do not fit into memory.
         RunError: A weight is not finite, or a file cannot be written.
     """
     model_settings = experiment.model
@@ -80,9 +80,9 @@ def fit(
 
 
 def describe(experiment: Experiment) -> str:
-    """What fit.json of a run says, in a line: "on 20,000 of 50,000 training images in 3.1 s: ...".
+    """A run's fit.json on one line: "on 20,000 of 50,000 training images in 3.1 s: ...".
 
-    Empty where there is no such file.
+    Empty if there is no such file.
 
     Raises:
         InputError: It is damaged.
@@ -108,9 +108,9 @@ def sample(images: Images, count: int, seed: int) -> np.ndarray:
     """Different images, drawn by a seed, in the order of their indices.
 
     Args:
-        images: Of the training split.
-        count: How many.
-        seed: Decides which.
+        images: Images of the training split.
+        count: Number of images.
+        seed: Determines which.
 
     Returns:
         float32 [count, H, W, C] in [-1, 1].

@@ -26,9 +26,9 @@ from keras_models.encoders import BackboneEncoder, Encoder
 from keras_models.encoders.backbone_weights import first_difference
 from keras_models.encoders.input_scaling import INPUT_SCALINGS
 
-# Names of the encoder's variables in the checkpoint of our SavedModels, in their order.
+# Names of the encoder's variables in the checkpoint of our SavedModels, in order.
 _EXPORTED_VARIABLE = "variables/{}/.ATTRIBUTES/VARIABLE_VALUE"
-# Settings of a backbone that change no variable's meaning; a difference is reported.
+# Settings of a backbone that do not change the meaning of a variable; differences are reported.
 _REPORTED = ("local_layer", "conv_layer", "batch_norm")
 
 
@@ -37,9 +37,9 @@ class WeightsSource:
     """Where --init_from took an encoder's weights from.
 
     Attributes:
-        path: Of the run folder, or of the exported version.
-        step: Of the run; None: it is an export.
-        settings: Of the backbone, where they differ from this run's: "conv_layer 'late', here
+        path: Path of the run folder, or of the exported version.
+        step: Step of the run; None: it is an export.
+        settings: Settings of the backbone that differ from this run's: "conv_layer 'late', here
             'early'".
     """
 
@@ -49,7 +49,7 @@ class WeightsSource:
 
     @property
     def name(self) -> str:
-        """The run, or the exported encoder, without the folders above."""
+        """The run, or the exported encoder, without parent folders."""
         path = Path(os.path.abspath(self.path))
         if self.step is not None:
             return f"step {self.step} of the run {path.name}"
@@ -64,16 +64,16 @@ class WeightsSource:
 
 @dataclass(frozen=True)
 class _Weights:
-    """Weights, and their encoder as far as it is known.
+    """Weights, with what is known about their encoder.
 
     Attributes:
         source: Where they come from.
         shapes: Name and shape of each variable.
-        values: Of each variable.
-        name: Of the encoder; empty: unknown.
+        values: Value of each variable.
+        name: Name of the encoder; empty: unknown.
         flag: The value of --encoder for it.
         backbone: Description of its Keras model; empty: unknown, or it has none.
-        settings: Of its Keras model, those that are known.
+        settings: Settings of its Keras model that are known.
     """
 
     source: WeightsSource
@@ -88,17 +88,17 @@ class _Weights:
 def load_weights(encoder: Encoder, experiment: Experiment) -> WeightsSource:
     """Loads the weights of --init_from into an encoder.
 
-    Critics, heads and the optimizers' state of that run belong to its objective and are not loaded.
+    That run's critics, heads and optimizer state belong to its objective and are not loaded.
 
     Args:
-        encoder: The experiment's, built.
+        encoder: The experiment's encoder, built.
         experiment: Its `init_from` is a run folder or a version of an exported encoder.
 
     Returns:
         Where the weights come from.
 
     Raises:
-        InputError: There is no such run or export, or its encoder has another architecture or
+        InputError: The run or export does not exist, or its encoder has another architecture or
             input scaling.
     """
     path = Path(experiment.encoder.init_from)
@@ -131,11 +131,11 @@ def load_weights(encoder: Encoder, experiment: Experiment) -> WeightsSource:
 
 
 def _check_kind(path, experiment, encoder, name, flag):
-    """Raises InputError where one is a Keras model and the other is not, or one is a fitted one."""
+    """Raises InputError if only one is a Keras model, or one of them is a fitted encoder."""
     if name in MODELS:
         raise InputError(
-            f"--init_from={path}: that encoder is fitted by --model={name}, and no other model has "
-            "such a one; give the run or export of an encoder that is trained"
+            f"--init_from={path}: that encoder is fitted by --model={name}, and other models "
+            "cannot use it; give the run or export of an encoder that is trained"
         )
     if name and is_backbone(name) != isinstance(encoder, BackboneEncoder):
         name_here = encoder_name(experiment, encoder.image_shape)
@@ -146,7 +146,7 @@ def _check_kind(path, experiment, encoder, name, flag):
 
 
 def _check_scaling(path, config, source_config, channels):
-    """Raises InputError where the weights were learned from pixels of another scaling."""
+    """Raises InputError if the weights were learned from pixels with another scaling."""
     if not config or "input_scaling" not in source_config:
         return
     scaling, learned = config["input_scaling"], source_config["input_scaling"]
@@ -162,7 +162,7 @@ def _check_scaling(path, config, source_config, channels):
 
 
 def _offsets_and_scales(scaling, channels):
-    """Float32 [2, channels]."""
+    """float32 [2, channels]: offsets and scales."""
     if isinstance(scaling, str):
         scaling = [values[:channels] for values in INPUT_SCALINGS[scaling]]
     return np.stack([np.broadcast_to(np.float32(values), channels) for values in scaling])
@@ -205,7 +205,7 @@ def _read_run(path, experiment, run_encoder) -> _Weights:
     except (OSError, ValueError) as error:
         raise InputError(
             f"--init_from={path} is no run folder (experiment.json: {reason(error)}) and no "
-            "exported encoder (no saved_model.pb); give one, as exported/dim_cifar10/1"
+            "exported encoder (no saved_model.pb); give one, such as exported/dim_cifar10/1"
         ) from error
     try:
         run_experiment = Experiment.from_json(text).replace(run_dir=str(path), init_from="")

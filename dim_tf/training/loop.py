@@ -59,15 +59,15 @@ def train(
     Args:
         experiment: The settings, resolved (`plan.resolve`).
         splits: The data.
-        devices: The strategy, where it had to be made before the data; None: makes it.
-        callbacks: More Keras callbacks. One that sets `model.stop_training` ends training, after a
-            checkpoint.
+        devices: The strategy, if it had to be created before the data; None: it is created here.
+        callbacks: Additional Keras callbacks. A callback that sets `model.stop_training` ends
+            training after a checkpoint.
 
     Raises:
-        InputError: Settings that do not fit the data, the run folder or the devices.
+        InputError: Settings do not fit the data, the run folder or the devices.
         RunError: A loss or a weight is not finite, a checkpoint or a metric cannot be written, or
             another worker is gone.
-        Stopped: By SIGTERM or SIGINT, after saving a checkpoint.
+        Stopped: SIGTERM or SIGINT arrived; a checkpoint was saved.
     """
     if devices is None:
         devices = strategy.get(
@@ -110,15 +110,15 @@ def train(
 
 @dataclass(frozen=True)
 class _Run:
-    """A model with the data and the files of its training.
+    """A model with the data and files of its training.
 
     Attributes:
         experiment: The settings.
-        model: To train, with the weights of the step that training continues from.
+        model: The model to train, with the weights of the step from which training continues.
         split: The training images.
-        steps_per_epoch: Of the split.
-        checkpoints: Of the run folder.
-        nan_restores: Of the run folder.
+        steps_per_epoch: Steps per epoch of the split.
+        checkpoints: Checkpoints in the run folder.
+        nan_restores: Restores recorded in the run folder.
     """
 
     experiment: Experiment
@@ -132,7 +132,7 @@ class _Run:
 def _prepare(
     experiment: Experiment, splits: Splits, devices: tf.distribute.Strategy
 ) -> tuple[_Run, int]:
-    """Makes the model, opens the run folder and restores the step to continue from."""
+    """Creates the model, opens the run folder and restores the step to continue from."""
     split = training_split(experiment, splits)
     steps_per_epoch = pipeline.steps_per_epoch(len(split), experiment.training.batch_size)
     replicas = devices.num_replicas_in_sync
@@ -181,7 +181,7 @@ def _load_init_from(model, experiment) -> init_from.WeightsSource | None:
 
 
 def _restore(checkpoints, experiment, devices) -> int:
-    """Restores the newest checkpoint; returns its step, which all workers continue from."""
+    """Restores the newest checkpoint; returns its step, from which all workers continue."""
     step = checkpoints.restore()
     if strategy.mean_over_replicas(devices, step) != step:
         raise RunError(
@@ -240,7 +240,7 @@ def _recorded(
 
     Raises:
         NonFiniteError: A loss or a weight is not finite.
-        Stopped: By a signal.
+        Stopped: A signal arrived.
     """
     experiment, model = run.experiment, run.model
     devices = model.distribute_strategy
@@ -299,7 +299,7 @@ class Segment(NamedTuple):
 
 
 def segments(step: int, last: int, steps_per_epoch: int) -> list[Segment]:
-    """From `step` to `last`: the rest of a begun epoch, whole epochs, the begin of another."""
+    """From `step` to `last`: the rest of a started epoch, whole epochs, the start of another."""
     parts = []
     rest = min(-step % steps_per_epoch, last - step)
     if rest > 0:
@@ -315,7 +315,7 @@ def segments(step: int, last: int, steps_per_epoch: int) -> list[Segment]:
 
 
 def _check_batch(experiment, replicas, steps_per_epoch):
-    """Raises InputError where the batch does not fit the devices or the data."""
+    """Raises InputError if the batch does not fit the devices or the data."""
     parts = replicas * experiment.training.micro_batches
     divisions = f"{replicas} replicas" + f" x {experiment.training.micro_batches} micro-batches" * (
         experiment.training.micro_batches > 1
@@ -337,7 +337,7 @@ def _check_batch(experiment, replicas, steps_per_epoch):
 
 @contextlib.contextmanager
 def _translate_tensorflow_errors(devices) -> Iterator[None]:
-    """Raises RunError where TensorFlow fails, and says so if another worker is the reason."""
+    """Raises RunError if TensorFlow fails, and says so if another worker is the reason."""
     try:
         yield
     except tf.errors.ResourceExhaustedError:  # `dim_tf.run` names the flags to lower
@@ -348,6 +348,6 @@ def _translate_tensorflow_errors(devices) -> Iterator[None]:
         if strategy.is_multi_worker(devices) and (isinstance(error, _WORKER_ERRORS) or aborted):
             raise RunError(
                 "another worker is gone or cannot be reached, so this one ends; start all of them "
-                f"again, they go on from the last checkpoint. TensorFlow says: {message}"
+                f"again, they continue from the last checkpoint. TensorFlow says: {message}"
             ) from error
         raise RunError(f"a step failed ({type(error).__name__}): {message}") from error

@@ -13,18 +13,18 @@ MAX_LINE_BYTES = 2**20
 
 
 def read(path: Path, last_step: float = math.inf) -> list[dict[str, Any]]:
-    """The lines up to `last_step`, each step once; none if there is no such file.
+    """The lines up to `last_step`, each step only once; none if the file does not exist.
 
     Lines that are damaged or incomplete are left out.
 
     Raises:
-        OSError: It cannot be read, or is no regular file.
+        OSError: It cannot be read, or is not a regular file.
     """
     return _read(path, last_step)[0]
 
 
 def truncate_after(path: Path, step: int) -> None:
-    """Drops the lines after `step`, and those that are damaged, of which it prints the number.
+    """Drops the lines after `step`, and damaged lines; prints the number of the latter.
 
     It writes a new file, so that no link stays at `path`.
 
@@ -55,7 +55,7 @@ def _read(path: Path, last_step: float) -> tuple[list[dict[str, Any]], int]:
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
-    """The object of a line; None unless it has a step and finite numbers alone."""
+    """The object on a line; None unless it has a step and only finite numbers."""
     try:
         entry = parse_json_object(line.decode("utf-8"))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Makes the model of an experiment, new or trained."""
+"""Creates the model of an experiment, new or trained."""
 
 import dataclasses
 from typing import Any
@@ -36,14 +36,15 @@ def make_encoder(
     replicas: int = 1,
     config: EncoderConfig | None = None,
 ) -> Encoder:
-    """The experiment's encoder, its random weights drawn from its seed.
+    """The experiment's encoder, with random weights drawn from its seed.
 
     Args:
         experiment: The settings.
-        image_shape: Of the data.
-        replicas: That train together.
-        config: Of the run's encoder, if that is a Keras model: it is made from it, with random
-            weights. None: it is made from the settings, with the weights that they name.
+        image_shape: Shape of the data's images.
+        replicas: Number of replicas that train together.
+        config: Config of the run's encoder, if that is a Keras model: it is rebuilt from the
+            config, with random weights. None: it is built from the settings, with the weights that
+            they name.
 
     Raises:
         InputError: The images do not fit the encoder, no encoder fits them, or a Keras model or its
@@ -82,7 +83,7 @@ def make_encoder(
         raise InputError(
             f"--encoder={name} has {size}; leave --latent_dim out or give --latent_dim={default}"
         )
-    # Grey images of a data set by name are RGB to an encoder of RGB, as in the paper.
+    # Grey images of a data set given by name are RGB to an RGB encoder, as in the paper.
     # A flow cannot: the density of three equal channels is infinite.
     keeps_channels = image_shape[2] != 3 and (experiment.data.dataset == "folder" or preset.is_flow)
     if preset_size is None or keeps_channels:
@@ -122,10 +123,10 @@ def _backbone_encoder(experiment, image_shape, synchronized):
 
 
 def check_input_scaling(experiment: Experiment) -> None:
-    """Checks, before anything is built or measured, that a Keras model's pixel values are known.
+    """Checks that a Keras model's pixel values are known, before anything is built or measured.
 
     Args:
-        experiment: The settings of a run that has not begun.
+        experiment: The settings of a run that has not started.
 
     Raises:
         InputError: They are not, or the model's file cannot be loaded.
@@ -144,7 +145,7 @@ def check_input_scaling(experiment: Experiment) -> None:
 
 
 def _backbone_error(experiment: Experiment, error: Exception) -> InputError:
-    """An error of a Keras model in the words of the command line."""
+    """An error of a Keras model, in terms of the command line."""
     message = str(error)
     if isinstance(error, UnknownScalingError):
         message = (
@@ -155,13 +156,13 @@ def _backbone_error(experiment: Experiment, error: Exception) -> InputError:
 
 
 def random_encoder(experiment: Experiment, images: Images) -> Encoder:
-    """The run's encoder with random weights of another seed than the run's, built.
+    """The run's encoder with random weights from another seed than the run's, built.
 
-    The batch norms of a Keras model have the statistics of these images: with those of a new model,
-    0 and 1, the features of a deep one vanish.
+    Batch norms of a Keras model have the statistics of these images: with those of a new model, 0
+    and 1, the features of a deep model vanish.
 
     Args:
-        experiment: Of the run.
+        experiment: The run's experiment.
         images: uint8 [N, H, W, C].
     """
     settings = experiment.replace(
@@ -194,13 +195,13 @@ def _set_batch_norm_statistics(encoder, images):
 
 
 def encoder_name(experiment: Experiment, image_shape: ImageShape) -> str:
-    """The name of the experiment's encoder; of a .keras file, its name without the folder.
+    """The name of the experiment's encoder; for a .keras file, its name without the folder.
 
     The encoder of a model that is fitted has the model's name.
 
     Args:
         experiment: The settings.
-        image_shape: Of the images, for which an encoder is chosen if none is given.
+        image_shape: Shape of the images, by which an encoder is chosen if none is given.
 
     Raises:
         InputError: None is given, and there is none for that size.
@@ -234,8 +235,8 @@ def encoder_name(experiment: Experiment, image_shape: ImageShape) -> str:
 def image_request(experiment: Experiment) -> DataRequest:
     """Which images are loaded, in the size that the encoder takes.
 
-    By default, a folder's images have the size of a Keras model's input; where that is open they
-    are larger than for our own encoders. A run that has begun keeps its size.
+    By default, the images of a folder have the size of a Keras model's input; if that is open, they
+    are larger than for our own encoders. A run that has started keeps its size.
 
     Raises:
         InputError: The run folder's record of the encoder is damaged.
@@ -257,26 +258,26 @@ def make_model(
     replicas: int = 1,
     config: EncoderConfig | None = None,
 ) -> keras.Model:
-    """The experiment's model for that data, built; call it in the strategy's scope.
+    """The experiment's model for these data, built; call it in the strategy's scope.
 
-    It is a compiled `ObjectiveModel`, or, of a model that is fitted, a `FittedEncoder`.
+    It is a compiled `ObjectiveModel`, or a `FittedEncoder` if the model is fitted.
 
     Args:
         experiment: The settings, resolved (`plan.resolve`).
         splits: The data.
-        replicas: That train together.
-        config: As of `make_encoder`.
+        replicas: Number of replicas that train together.
+        config: As for `make_encoder`.
 
     Raises:
-        InputError: Settings that do not fit the data or each other.
+        InputError: Settings do not fit the data or each other.
     """
     keras.mixed_precision.set_global_policy(POLICIES[experiment.training.precision])
-    # With TensorFloat-32, GPUs would round factors of products, also of scores, to 10 bits.
+    # With TensorFloat-32, GPUs would round the factors of products, including scores, to 10 bits.
     tf.config.experimental.enable_tensor_float_32_execution(False)
     encoder = None
     if experiment.model.HAS_ENCODER:
         encoder = make_encoder(experiment, splits.image_shape, replicas, config)
-        # What is exported is refused here, not after hours of training.
+        # A feature that cannot be exported is refused here, not after hours of training.
         check_requested(experiment.export.feature, encoder)
     try:
         model = experiment.model.make(encoder, splits, experiment)
@@ -331,8 +332,8 @@ def check_same_experiment(experiment: Experiment, splits: Splits) -> None:
         splits: The data.
 
     Raises:
-        InputError: It differs or is on other images, or its file cannot be read, or is missing
-            beside its checkpoints.
+        InputError: They differ or have different images, or the folder's file cannot be read, or is
+            missing beside its checkpoints.
     """
     begun = begun_experiment.read(experiment.run_path)
     if begun is None:
@@ -360,7 +361,7 @@ def load_trained(experiment: Experiment, splits: Splits) -> tuple[keras.Model, i
     """The model of the newest checkpoint in the run folder, in float32, and its step.
 
     Raises:
-        InputError: There is no checkpoint, or it is another experiment's.
+        InputError: There is no checkpoint, or it belongs to another experiment.
         RunError: It cannot be restored.
     """
     folder = experiment.run_path

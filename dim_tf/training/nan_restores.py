@@ -14,16 +14,16 @@ FILE = "nan_restores.json"
 
 
 class NanRestores:
-    """The steps that a run went back to, kept in the run folder, as the run may be killed.
+    """The steps to which a run went back, kept in the run folder because the run may be killed.
 
-    Each time the data get another seed, a function of the run's seed and the number of restores: a
-    run that is repeated goes back to the same steps, and continues on the same data.
+    Each time the data get another seed, which is a function of the run's seed and the number of
+    restores: a run that is repeated goes back to the same steps, and continues with the same data.
 
     Args:
-        folder: The run's.
-        seed: The experiment's.
+        folder: The run folder.
+        seed: The experiment's seed.
         limit: How often the run may go back.
-        writes: Whether this process writes; of several workers one does.
+        writes: Whether this process writes; among several workers, only one does.
 
     Raises:
         RunError: The file is damaged.
@@ -41,8 +41,8 @@ class NanRestores:
                 self._steps = _whole_numbers(content["back_to_steps"])
             except (OSError, ValueError, KeyError) as error:
                 raise RunError(
-                    f"{self._path} is damaged ({reason(error)}), and with it which images come "
-                    "next; put a copy back, or train anew with --noresume"
+                    f"{self._path} is damaged ({reason(error)}), which determines the next images; "
+                    "put a copy back, or train anew with --noresume"
                 ) from error
 
     @property
@@ -52,7 +52,7 @@ class NanRestores:
         return derive_seed(self._seed, f"back {count} times") if count else self._seed
 
     def forget_after(self, step: int) -> None:
-        """Forgets the restores after `step`, from which the run resumes: they will recur."""
+        """Forgets the restores after `step`, from which the run resumes: they will happen again."""
         kept = [restored for restored in self._steps if restored <= step]
         if kept != self._steps:
             self._steps = kept
@@ -62,7 +62,7 @@ class NanRestores:
         """Raises RunError if the run may not go back once more.
 
         Args:
-            error: That it would go back for.
+            error: The error because of which it would go back.
             latest: Path of the newest checkpoint, for the message.
         """
         if len(self._steps) < self._limit:

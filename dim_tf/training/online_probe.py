@@ -16,7 +16,8 @@ class OnlineProbe:
     """A linear classifier of the batch's global feature, standardised by batch norm.
 
     It does not influence the encoder: it passes no gradient, its weights are not the model's, and
-    it draws no random numbers, as its initial weights are 0. Make it in the strategy's scope.
+    it draws no random numbers, because its initial weights are 0. Create it in the strategy's
+    scope.
 
     Args:
         features: Size of a global feature.
@@ -54,12 +55,12 @@ class OnlineProbe:
         """Takes one step.
 
         Args:
-            features: Float [N, D], or [N, g, g, D] of several globals, which are averaged.
-            labels: Int [N], or [N, A] of attributes.
+            features: float [N, D], or [N, g, g, D] for several globals, which are averaged.
+            labels: int [N], or [N, A] for attributes.
 
         Returns:
-            "online_probe": The accuracy on this batch before the step, a float32 scalar; the mean
-            over attributes.
+            "online_probe": The accuracy on this batch before the step, a float32 scalar; for
+            attributes the mean over them.
         """
         features = tf.stop_gradient(tf.cast(features, tf.float32))
         if len(features.shape) == 4:
@@ -79,10 +80,10 @@ def for_encoder(
     """A probe of the encoder's global feature; None if there are no labels to classify.
 
     Args:
-        encoder: That is trained.
+        encoder: The encoder that is trained.
         splits: The data set.
-        split: Its images that the encoder is trained on.
-        synchronized: As of `OnlineProbe`.
+        split: The images on which the encoder is trained.
+        synchronized: As for `OnlineProbe`.
     """
     labels = len(splits.label_names)
     if split.labels is None or labels < (1 if splits.multi_label else 2):

@@ -1,7 +1,7 @@
 """What an experiment leaves to the data and the machine: batch, rate, precision and length.
 
-It is chosen once, before the first step, and kept in experiment.json: a run that resumes takes it
-from there.
+It is chosen once, before the first step, and kept in experiment.json, from which a run that resumes
+takes it.
 """
 
 import dataclasses
@@ -31,38 +31,39 @@ from dim_tf.training.model import check_input_scaling, check_same_experiment
 from dim_tf.training.schedule import last_step, training_split
 from keras_models.encoders import backbone_weights, keras_file
 
-# With 256 images a contrastive loss has 255 negatives of each; more gained nothing in
+# With 256 images a contrastive loss has 255 negatives for each; more did not help in
 # docs/EXPERIMENTS.md. Small data sets get a smaller batch, so that an epoch has enough steps.
 LARGEST_BATCH, SMALLEST_BATCH = 256, 32
 STEPS_AN_EPOCH = 20
-LEARNING_RATE = 1e-3  # of a batch of 256
-BACKBONE_LEARNING_RATE = 1e-4  # of a Keras model that is trained from the first step
-FROZEN_FRACTION = 0.8  # of the steps, where its weights are pretrained: docs/EXPERIMENTS.md
+LEARNING_RATE = 1e-3  # for a batch of 256
+BACKBONE_LEARNING_RATE = 1e-4  # for a Keras model that is trained from the first step
+FROZEN_FRACTION = 0.8  # of the steps, if its weights are pretrained: docs/EXPERIMENTS.md
 _MEASURED_FRACTION, _MOST_MEASURED = 0.04, 30.0  # of --minutes; seconds
-_OVERRUN = 1.2  # times the expected length, from which on it is mentioned
+_OVERRUN = 1.2  # times the expected length, beyond which it is mentioned
 
 
 def resolve(experiment: Experiment, splits: Splits, devices: tf.distribute.Strategy) -> Experiment:
-    """The experiment with all that training chooses, and with the steps of --minutes.
+    """The experiment with everything that training chooses, and with the steps of --minutes.
 
-    A batch size of 0 becomes 256, or half of it, or a quarter, so that an epoch has at least 20
-    steps, but not less than 32. A learning rate of 0 becomes 1e-3 times the square root of the
-    batch size over 256, the rule for Adam (Malladi et al. 2022, https://arxiv.org/abs/2205.10287),
-    and 1e-4 for a Keras model that is trained from the first step. One that is pretrained is frozen
-    for four fifths of the steps and keeps its batch norms. `precision` and `speed` have the rest.
+    A batch size of 0 becomes 256, a half or a quarter of it and so on, such that an epoch has at
+    least 20 steps, but not less than 32. A learning rate of 0 becomes 1e-3 times the square root of
+    the batch size over 256, the rule for Adam (Malladi et al. 2022,
+    https://arxiv.org/abs/2205.10287), or 1e-4 for a Keras model that is trained from the first
+    step. A pretrained Keras model is frozen for four fifths of the steps and keeps its batch norms.
+    `precision` and `speed` have the rest.
 
     Args:
         experiment: The settings.
         splits: The data.
-        devices: Those that will train.
+        devices: The devices that will train.
 
     Returns:
-        The experiment itself if nothing is to be chosen. `automatic` names what was chosen.
+        The experiment itself if nothing has to be chosen. `automatic` names what was chosen.
 
     Raises:
-        InputError: experiment.json of the run cannot be read, --minutes does not suffice, or
-            settings that do not fit the data.
-        Stopped: By SIGTERM or SIGINT.
+        InputError: The run's experiment.json cannot be read, --minutes is too short, or settings do
+            not fit the data.
+        Stopped: SIGTERM or SIGINT arrived.
     """
     began = time.monotonic()
     if experiment.training.resume:
@@ -104,7 +105,7 @@ def resolve(experiment: Experiment, splits: Splits, devices: tf.distribute.Strat
 def recorded(experiment: Experiment) -> Experiment:
     """The experiment with the choices in its run folder's experiment.json, if there is one.
 
-    With another number of --minutes the steps change in proportion.
+    With another value of --minutes the number of steps changes in proportion.
 
     Raises:
         InputError: The file cannot be read.
@@ -129,7 +130,7 @@ def of_trained(experiment: Experiment) -> Experiment:
     """The experiment of a run that has been trained, with what its training chose.
 
     Raises:
-        InputError: Its experiment.json cannot be read, or is missing and would be needed.
+        InputError: Its experiment.json cannot be read, or is missing but needed.
     """
     experiment = recorded(experiment)
     pending = _pending(experiment)
@@ -152,7 +153,7 @@ def of_trained(experiment: Experiment) -> Experiment:
 
 
 def describe(experiment: Experiment) -> dict[str, Any]:
-    """What training was asked to choose, for the report and the card; without what it was not.
+    """What training was asked to choose, for the report and the card; nothing else.
 
     "minutes" is the value of --minutes; "automatic" names the flags whose values were chosen.
     """
@@ -161,12 +162,12 @@ def describe(experiment: Experiment) -> dict[str, Any]:
 
 
 def say_overrun(experiment: Experiment, seconds: float, first_step: int) -> None:
-    """Says that training has taken much longer than --minutes, if it has.
+    """Prints that training has taken much longer than --minutes, if it has.
 
     Args:
         experiment: The settings, as `resolve` returned them.
-        seconds: The time that training has taken, from `first_step` on.
-        first_step: 0, or the step that it resumed from.
+        seconds: The time that training has taken since `first_step`.
+        first_step: 0, or the step from which it resumed.
     """
     if not experiment.training.minutes:
         return
@@ -180,10 +181,10 @@ def say_overrun(experiment: Experiment, seconds: float, first_step: int) -> None
 
 
 def batch_size(images: int, parts: int = 1) -> int:
-    """The batch size for that many training images.
+    """The batch size for that number of training images.
 
     Args:
-        images: Of an epoch.
+        images: Number of images in an epoch.
         parts: Replicas times micro-batches, each of which needs as many images, at least two.
     """
     size = LARGEST_BATCH
@@ -215,7 +216,7 @@ def _choose(experiment: Experiment, **values: Any) -> Experiment:
 
 
 def _has_pretrained_backbone(experiment: Experiment) -> bool:
-    """Whether the encoder is a Keras model whose weights were trained, on whatever.
+    """Whether the encoder is a Keras model with trained weights, whatever they were trained on.
 
     Raises:
         InputError: Its file cannot be loaded.
@@ -259,7 +260,7 @@ def _choose_frozen_steps(experiment, splits, will_freeze):
 
 
 def _choose_precision(devices) -> str:
-    """As measured by this process, or of several workers by the chief."""
+    """Chooses by a measurement of this process; with several workers, of the chief."""
     names = list(precision.POLICIES)
     is_chief = strategy.is_chief(devices)
     choice = names.index(precision.choose()) if is_chief else 0
@@ -301,7 +302,7 @@ def _with_steps(experiment, splits, devices, began, frozen_fraction) -> Experime
 
 
 def _clock(seconds: float) -> str:
-    """The local time in that many seconds, with the date if that is another day."""
+    """The local time in that many seconds, with the date if it is another day."""
     now = datetime.now()
     then = now + timedelta(seconds=seconds)
     return f"{then:%H:%M}" if then.date() == now.date() else f"{then:%Y-%m-%d %H:%M}"

@@ -1,8 +1,9 @@
-"""--precision=auto: bfloat16 where this machine computes a training step faster with it.
+"""--precision=auto: bfloat16 if this machine computes a training step faster with it.
 
-A processor with AVX512-BF16 or AMX multiplies bfloat16 numbers about twice as fast as float32; one
-without converts each of them, and needs several times as long. No list of processors says which
-one this is for TensorFlow's kernels, so a step is timed, once for each machine.
+A processor with AVX512-BF16 or AMX multiplies bfloat16 numbers about twice as fast as float32 ones;
+a processor without these converts each number, and needs several times as long. No list of
+processors says which kind one is for TensorFlow's kernels, so a step is timed, once on each
+machine.
 """
 
 import functools
@@ -30,7 +31,7 @@ from keras_models import encoders
 from keras_models.distribute.randomness import StepRandom
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
-WORTHWHILE = 1.1  # bfloat16 rounds more, and has to be this many times as fast
+WORTHWHILE = 1.1  # bfloat16 rounds more, so it must be this many times as fast
 _VERSION = 1  # of what is timed
 _ENCODER = "basic32x32"
 _IMAGES = {"CPU": 32, "GPU": 512}  # of a step; a GPU with few of them waits for the CPU
@@ -89,10 +90,10 @@ def _gpu_name(gpu) -> str:
 def measure() -> dict[str, float]:
     """The median milliseconds of a training step in each precision in which it can be computed.
 
-    The step is that of the encoder `basic32x32` alone, forwards and backwards: convolutions, a
-    matrix product and batch norms as in the encoders, compiled as training is. Its precisions take
-    turns, so that other work on the machine meets both. TensorFlow fails in bfloat16 where its own
-    test of the processor and that of oneDNN, which ONEDNN_MAX_CPU_ISA may limit, differ.
+    The step is that of only the encoder `basic32x32`, forwards and backwards: convolutions, a
+    matrix product and batch norms as in the encoders, compiled as in training. The precisions take
+    turns, so that other work on the machine affects both. TensorFlow fails in bfloat16 if its own
+    test of the processor disagrees with that of oneDNN, which ONEDNN_MAX_CPU_ISA may limit.
     """
     times: dict[str, list[float]] = {name: [] for name in POLICIES}
     with process_state.preserved():
@@ -133,7 +134,7 @@ def _make_step(policy: str) -> Callable[[], Any]:
 
 
 def _cache_path(machine: dict[str, Any]) -> Path | None:
-    """The file of a machine's times; None: this user has no cache folder."""
+    """The file with a machine's times; None: this user has no cache folder."""
     digest = hashlib.sha256(json.dumps(machine).encode()).hexdigest()[:16]
     try:
         return user_cache.folder() / "precision" / f"{digest}.json"
@@ -142,7 +143,7 @@ def _cache_path(machine: dict[str, Any]) -> Path | None:
 
 
 def _read(path: Path | None, machine: dict[str, Any]) -> dict[str, Any] | None:
-    """The content of a file; None: there is none, or it is damaged."""
+    """The content of a file; None if there is none, or if it is damaged."""
     if path is None or not path.exists():
         return None
     try:
@@ -157,7 +158,7 @@ def _read(path: Path | None, machine: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _write(path: Path | None, content: dict[str, Any]) -> None:
-    """Keeps the times; where that is impossible, the next run takes them again."""
+    """Keeps the times; if that is impossible, the next run measures them again."""
     if path is None:
         return
     try:

@@ -32,15 +32,15 @@ _FILES = (
 
 
 def prepare(experiment: Experiment, splits: Splits | None = None) -> None:
-    """Creates the run folder and its first files; without --resume, empties it before.
+    """Creates the run folder and its first files; without --resume, empties it first.
 
     Args:
-        experiment: For experiment.json.
-        splits: The data, for their fingerprint and their report, if there is one; None: neither is
-            written.
+        experiment: Content of experiment.json.
+        splits: The data, for their fingerprint and for their report, if there is one; None: neither
+            is written.
 
     Raises:
-        InputError: It cannot be written, or is to be emptied and is no run folder.
+        InputError: It cannot be written; or it is to be emptied and is not a run folder.
     """
     folder = experiment.run_path
     try:

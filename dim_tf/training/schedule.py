@@ -10,7 +10,7 @@ FITTED_STEP = 1  # of the checkpoint of a model that is fitted without steps
 
 
 def training_split(experiment: Experiment, splits: Splits) -> Split:
-    """The training images; of a supervised model, those with labels.
+    """The training images; for a supervised model, those with labels.
 
     Raises:
         InputError: The model needs labels and there are none.
@@ -32,7 +32,7 @@ def last_step(experiment: Experiment, splits: Splits) -> int:
     A model that is fitted has one.
 
     Raises:
-        ValueError: --minutes has no steps yet (`plan.resolve`).
+        ValueError: The steps of --minutes are not known yet (`plan.resolve`).
     """
     if isinstance(experiment.model, FittedModel):
         return FITTED_STEP

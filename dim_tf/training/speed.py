@@ -1,10 +1,10 @@
 """How fast an experiment trains on this machine, measured for --minutes.
 
 A trial is measured: the experiment's own training, with its data, metrics and checkpoint, but with
-a model and a folder that are thrown away. So measuring changes nothing that training computes: the
-run starts from the same weights and random numbers as one of that many --steps. The first steps of
-the run itself would not do: the learning rate of a cosine depends on the length from the first step
-on, and is a part of the compiled step.
+a model and a folder that are thrown away. So measuring does not change what training computes: the
+run starts from the same weights and random numbers as a run with that many --steps. The first steps
+of the run itself could not be used: with a cosine schedule, the learning rate depends on the length
+from the first step on, and is a part of the compiled step.
 """
 
 import gc
@@ -30,17 +30,17 @@ _BLOCKS = 8
 _FEWEST_CALLS = 6
 _SETTLING = 0.25  # fraction of the time, left out: batches prepared during compilation are used up
 _FOREVER = 10**9  # steps
-_TINY_RATE = 1e-9  # at which no trial diverges, whatever the warm-up of the run
+_TINY_RATE = 1e-9  # with which no trial diverges, whatever the warm-up of the run
 
 
 class Speed(NamedTuple):
-    """What parts of training take, in seconds.
+    """How long parts of training take, in seconds.
 
     Attributes:
-        setup: From the call to the end of the first step: making the model, compiling the step.
+        setup: From the call to the end of the first step: creating the model, compiling the step.
         step: A later step.
         checkpoint: A checkpoint.
-        frozen_step: A step in which the backbone is frozen; 0: there is none.
+        frozen_step: A step in which the backbone is frozen; 0 if there is none.
     """
 
     setup: float
@@ -55,13 +55,13 @@ class Speed(NamedTuple):
         frozen_steps: int = 0,
         frozen_fraction: float = 0.0,
     ) -> int:
-        """The steps of a run that takes `seconds` from its call to its last checkpoint.
+        """The number of steps in a run that takes `seconds` from its call to its last checkpoint.
 
         Args:
-            seconds: Of the run.
+            seconds: Length of the run.
             checkpoint_every: Steps from one checkpoint to the next.
-            frozen_steps: First steps in which the backbone is frozen.
-            frozen_fraction: Instead of them, such a fraction of the steps.
+            frozen_steps: Number of steps at the start in which the backbone is frozen.
+            frozen_fraction: Fraction of the steps, used instead of `frozen_steps`.
         """
         left = seconds - self.setup - self.checkpoint
         saving = self.checkpoint / checkpoint_every
@@ -86,15 +86,15 @@ def measure(
     Args:
         experiment: The settings; only its length and `frozen_steps` may be missing.
         splits: The data.
-        devices: Those that will train.
+        devices: The devices that will train.
         seconds: How long steps are timed.
         freezes: Whether the backbone will be frozen first. Then two trials take half of the time
-            each, and the setup is that of both, as a training function is compiled for each.
+            each, and the setup is that of both, because a training function is compiled for each.
 
     Raises:
-        InputError: As `loop.train`.
-        RunError: Likewise.
-        Stopped: By SIGTERM or SIGINT.
+        InputError: As for `loop.train`.
+        RunError: As for `loop.train`.
+        Stopped: SIGTERM or SIGINT arrived.
     """
     if freezes:
         frozen = _measure(experiment, splits, devices, seconds / 2, _FOREVER)
@@ -168,11 +168,11 @@ class _Timer(keras.callbacks.Callback):
 def _median_of_blocks(ends: list[float], seconds: float) -> float:
     """The seconds of a call: the median over blocks of calls, each of which is a mean.
 
-    Data are read for several steps at a time, so single calls are of two kinds.
+    Data are read for several steps at a time, so there are two kinds of single calls.
 
     Args:
         ends: When each call had ended, in seconds.
-        seconds: Of the whole, the first `_SETTLING` of which are left out.
+        seconds: Length of the whole, the first `_SETTLING` of which is left out.
     """
     settled = [end for end in ends if end - ends[0] >= _SETTLING * seconds]
     ends = settled if len(settled) > _FEWEST_CALLS // 2 else ends[-_FEWEST_CALLS:]

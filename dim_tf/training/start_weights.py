@@ -1,7 +1,7 @@
-"""The weights that training began with, where they are not drawn from the seed.
+"""The weights from which training started, if they are not drawn from the seed.
 
-Evaluation measures them beside random ones, which separates what training added from what was there
-before. The run keeps a copy, so that it needs the file or run that they came from only once.
+Evaluation measures them as well as random ones, which separates what training added from what was
+there before. The run keeps a copy, so that it needs the file or run from which they came only once.
 """
 
 import json
@@ -24,7 +24,7 @@ SOURCE_FILE = "start_weights.json"  # of --init_from
 
 
 def begins_pretrained(experiment: Experiment) -> bool:
-    """Whether its encoder begins with weights that are not drawn from its seed alone."""
+    """Whether its encoder starts from weights that are not drawn only from its seed."""
     encoder = experiment.encoder
     if encoder.init_from:
         return True
@@ -38,13 +38,13 @@ def save(encoder: Encoder, run_path: Path, source: WeightsSource | None = None) 
 
     Args:
         encoder: Built, before its first step of training.
-        run_path: Of the run.
-        source: Where --init_from took them from; None: they are not by --init_from.
+        run_path: The run folder.
+        source: Where --init_from took them from; None: they do not come from --init_from.
 
     Raises:
         RunError: They cannot be written.
     """
-    # A temporary folder, since Keras only writes to names that end in .weights.h5.
+    # A temporary folder, because Keras only writes to names that end in .weights.h5.
     hidden = temporary_path(run_path / FILE)
     with translate_write_errors(FILE, run_path, "make room and give the same command again"):
         hidden.mkdir()
@@ -59,19 +59,19 @@ def save(encoder: Encoder, run_path: Path, source: WeightsSource | None = None) 
 
 
 def exists(run_path: Path) -> bool:
-    """Whether the run keeps the weights that it began with."""
+    """Whether the run keeps the weights from which it started."""
     return (run_path / FILE).is_file()
 
 
 def restore(encoder: Encoder, run_path: Path) -> None:
-    """Gives an encoder the weights that the run began with.
+    """Gives an encoder the weights from which the run started.
 
     Args:
-        encoder: Built, of the run's architecture.
-        run_path: Of the run.
+        encoder: Built, with the run's architecture.
+        run_path: The run folder.
 
     Raises:
-        RunError: The file is damaged, or of another architecture.
+        RunError: The file is damaged, or has another architecture.
     """
     path = run_path / FILE
     try:
@@ -84,16 +84,16 @@ def restore(encoder: Encoder, run_path: Path) -> None:
 
 
 def describe(experiment: Experiment) -> str:
-    """Describes the weights that a run began with, without folders: for an exported encoder.
+    """Describes the weights from which a run started, without folders: for an exported encoder.
 
     Args:
-        experiment: Of a run that has a checkpoint.
+        experiment: Experiment of a run that has a checkpoint.
 
     Returns:
         Text such as "the weights of net.keras (SHA-256 0123456789ab...)"; empty: random weights.
 
     Raises:
-        InputError: A file of the run folder is damaged.
+        InputError: A file in the run folder is damaged.
     """
     if not begins_pretrained(experiment):
         return ""
@@ -117,7 +117,7 @@ def describe(experiment: Experiment) -> str:
 
 
 def describe_freezing(experiment: Experiment, step: int) -> str:
-    """Describes how a Keras model's weights were trained until `step`; empty: as all others."""
+    """Describes how a Keras model's weights were trained until `step`; empty: like all others."""
     steps, scale = experiment.encoder.frozen_steps, experiment.encoder.backbone_learning_rate_scale
     if steps >= step:
         return ", frozen throughout"

@@ -1,4 +1,4 @@
-"""The devices that a run trains on: tf.distribute's strategies."""
+"""The devices on which a run trains: tf.distribute's strategies."""
 
 import contextlib
 import faulthandler
@@ -46,15 +46,15 @@ def get(
 
     Args:
         name: "one", "mirrored" (all visible GPUs, or the logical CPUs), "multi_worker" (with the
-            devices of other processes; must be made before TensorFlow does anything else), or
-            "auto": mirrored where there are several GPUs or logical CPUs.
-        replicas: Logical CPU devices to train on; 0: none.
+            devices of other processes; must be created before TensorFlow does anything else), or
+            "auto": mirrored if there are several GPUs or logical CPUs.
+        replicas: Number of logical CPU devices to train on; 0: none.
         resolver: Which cluster resolver lists the processes: "tf_config", "slurm", "kubernetes".
         timeout: Seconds to wait for them, at the start and in each exchange.
 
     Raises:
-        InputError: "mirrored" without a GPU and without `replicas`; "multi_worker" where `resolver`
-            lists no processes, or this process' port is used by another program.
+        InputError: "mirrored" without a GPU and without `replicas`; "multi_worker" if `resolver`
+            lists no processes, or if this process' port is used by another program.
         RunError: Another process does not answer in time.
     """
     if name == "multi_worker":
@@ -72,10 +72,10 @@ def get(
 
 @functools.cache
 def _mirrored(devices: tuple[str, ...]) -> tf.distribute.MirroredStrategy:
-    """One for all runs of the process.
+    """One strategy for all runs of the process.
 
     Each strategy numbers its collectives from the same start, and TensorFlow remembers those of an
-    earlier one, with other shapes, by their numbers.
+    earlier strategy, with other shapes, by their numbers.
     """
     return tf.distribute.MirroredStrategy(list(devices))
 
@@ -102,9 +102,9 @@ def _multi_worker(name, timeout):
 def _exit_after(timeout: float, processes: cluster.Cluster) -> Iterator[None]:
     """Ends the process after `timeout` seconds inside a call to TensorFlow, with a message.
 
-    The call waits for processes that answered just now and may have ended since. Meanwhile it lets
-    no Python run and takes SIGTERM for itself. So a child process prints the message, and
-    faulthandler's timer, which is no Python thread, ends this one. Nothing is being written.
+    The call waits for processes that answered just now but may have ended since. Meanwhile it lets
+    no Python code run and takes SIGTERM for itself. So a child process prints the message, and
+    faulthandler's timer, which is not a Python thread, ends this process. Nothing is being written.
     """
     peers = ", ".join(map(str, processes.peers))
     message = (

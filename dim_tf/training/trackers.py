@@ -1,8 +1,8 @@
 """--track: TensorBoard, Weights & Biases and MLflow, as Keras callbacks.
 
-Keras' TensorBoard callback and wandb's and MLflow's own do not cut their records back to the step
-that training resumes from, nor number a run's steps through. metrics.jsonl is written whatever they
-do.
+Keras' TensorBoard callback and wandb's and MLflow's own ones do not cut their records back to the
+step from which training resumes, nor number the steps of a run consecutively. metrics.jsonl is
+written whatever they do.
 """
 
 import abc
@@ -32,8 +32,8 @@ from dim_tf.system.io_errors import reason, translate_write_errors
 from dim_tf.system.json_files import read_json
 from dim_tf.training.callbacks import StepCounter
 
-FILE = "trackers.json"  # of a run folder: the ids of its runs in the services
-MLFLOW_FILE = "mlflow.db"  # likewise
+FILE = "trackers.json"  # in a run folder: the ids of its runs in the services
+MLFLOW_FILE = "mlflow.db"  # in a run folder, too
 PROJECT = "dim_tf"
 _METRICS_A_REQUEST = 500  # MLflow takes 1,000
 _SECONDS_A_REQUEST = 5.0
@@ -44,7 +44,7 @@ class Tracker(keras.callbacks.Callback):
 
     Args:
         experiment: The settings.
-        counter: Of the run's steps.
+        counter: Counter of the run's steps.
     """
 
     def __init__(self, experiment: Experiment, counter: StepCounter):
@@ -63,7 +63,7 @@ class Tracker(keras.callbacks.Callback):
         """Writes what is left, and closes the files or the connection.
 
         Args:
-            failed: Whether training ends by an error.
+            failed: Whether training ends with an error.
         """
 
 
@@ -109,7 +109,7 @@ def _purge_later_steps(folder: Path, step: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     now = time.time()
     started = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
-    # TensorBoard reads files in the order of their names: this one before that of later events.
+    # TensorBoard reads files in the order of their names: this one before those of later events.
     name = f"events.out.tfevents.{int(now):010d}.{socket.gethostname()}.{os.getpid()}-start"
     name += f".{uuid.uuid4().hex}"  # TensorFlow would write through a link of a known name
     with tf.io.TFRecordWriter(str(folder / name)) as file:
@@ -121,11 +121,11 @@ def _purge_later_steps(folder: Path, step: int) -> None:
 
 
 class _Service(Tracker, abc.ABC):
-    """A tracker outside of the run folder, whose errors in training do not end it.
+    """A tracker outside the run folder, whose errors during training do not end it.
 
     Attributes:
-        NAME: Of the service.
-        REMEDY: What to do where it cannot be used.
+        NAME: Name of the service.
+        REMEDY: What to do if it cannot be used.
     """
 
     NAME = ""
@@ -138,7 +138,7 @@ class _Service(Tracker, abc.ABC):
         ids = _read_ids(experiment.run_path)
         try:
             run_id = self.open(package, experiment, ids.get(self.NAME))
-        except Exception as error:  # of the service or of the connection, of any kind
+        except Exception as error:  # of the service or of the connection, of any type
             raise RunError(
                 f"{self.NAME} cannot be used ({reason(error)}); {self.REMEDY}"
             ) from error
@@ -150,12 +150,12 @@ class _Service(Tracker, abc.ABC):
 
     @abc.abstractmethod
     def open(self, package: Any, experiment: Experiment, run_id: str | None) -> str:
-        """Begins or continues the run in the service; returns its id there.
+        """Starts or continues the run in the service; returns its id there.
 
         Args:
-            package: Of the service.
+            package: Package of the service.
             experiment: The settings.
-            run_id: Of the run that is continued; None: it is new.
+            run_id: Id of the run that is continued; None: it is new.
         """
 
     @abc.abstractmethod
@@ -186,8 +186,8 @@ class _Service(Tracker, abc.ABC):
 class WeightsAndBiases(_Service):
     """Sends the metrics to Weights & Biases: https://docs.wandb.ai/ref/python/init.
 
-    WANDB_MODE=offline and the other variables of wandb are obeyed. The project is dim_tf unless
-    WANDB_PROJECT names another.
+    WANDB_MODE=offline and wandb's other variables are obeyed. The project is dim_tf unless
+    WANDB_PROJECT names another one.
     """
 
     NAME = "wandb"
@@ -202,7 +202,7 @@ class WeightsAndBiases(_Service):
             resume="allow",
             dir=str(experiment.run_path),
             config=experiment.to_dict(),
-            reinit="create_new",  # a run that the user has begun stays
+            reinit="create_new",  # a run that the user has started stays
             settings=package.Settings(
                 console="off", silent=not console.keras_verbosity(), x_disable_stats=True
             ),
@@ -219,8 +219,8 @@ class WeightsAndBiases(_Service):
 class MLflow(_Service):
     """Sends the metrics to MLflow: https://mlflow.org/docs/latest/ml/tracking.
 
-    To the server of MLFLOW_TRACKING_URI; without it, to a database in the run folder, which `mlflow
-    ui --backend-store-uri sqlite:///runs/NAME/mlflow.db` shows.
+    They go to the server in MLFLOW_TRACKING_URI, or without it to a database in the run folder,
+    which `mlflow ui --backend-store-uri sqlite:///runs/NAME/mlflow.db` shows.
     """
 
     NAME = "mlflow"
@@ -268,7 +268,7 @@ def _close(tracker: Tracker, error_type: type | None, *_: object) -> None:
 
 def _read_ids(folder: Path) -> dict[str, Any]:
     path = folder / FILE
-    return read_json(path, "remove it: then new runs are begun there") if path.exists() else {}
+    return read_json(path, "remove it: then new runs are started there") if path.exists() else {}
 
 
 @contextlib.contextmanager
@@ -277,7 +277,7 @@ def opened(experiment: Experiment, counter: StepCounter) -> Iterator[list[Tracke
 
     Args:
         experiment: The settings.
-        counter: Of the run's steps.
+        counter: Counter of the run's steps.
 
     Raises:
         RunError: One cannot be used.

@@ -1,4 +1,4 @@
-"""A user's Keras callbacks on a run, which calls `fit` several times."""
+"""A user's Keras callbacks in a run, which calls `fit` several times."""
 
 from collections.abc import Sequence
 
@@ -8,18 +8,18 @@ from dim_tf.system.errors import InputError
 
 
 class UserCallbacks(keras.callbacks.Callback):
-    """Passes the events of a run on to Keras callbacks, as if it were one call of `fit`.
+    """Passes the events of a run to Keras callbacks, as if it were a single call of `fit`.
 
-    They see one begin and one end of training. Epochs count from the run's first one, also where it
-    resumes; an epoch in which training begins or ends has fewer steps.
+    They see one start and one end of training. Epochs are counted from the run's first one, even if
+    it resumes; an epoch in which training starts or ends has fewer steps.
 
     Args:
-        callbacks: The user's.
-        epochs: Of the whole run.
-        steps_per_epoch: Of the data.
+        callbacks: The user's callbacks.
+        epochs: Number of epochs of the whole run.
+        steps_per_epoch: Steps per epoch of the data.
 
     Raises:
-        InputError: One of them is no Keras callback.
+        InputError: One of them is not a Keras callback.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class UserCallbacks(keras.callbacks.Callback):
         self._callbacks.on_train_batch_end(batch, logs)
 
     def end(self) -> bool:
-        """Tells the callbacks that training ends; returns whether there was anybody to tell."""
+        """Tells the callbacks that training ends; returns whether there were any to tell."""
         if not self._has_begun:
             return False
         self._has_begun = False

@@ -4,7 +4,7 @@
     python -m dim_tf.zoo path NAME                   the folder of one, for --encoder_path
     python -m dim_tf.zoo add exported/NAME/1 FOLDER  adds an export to a zoo
 
-The zoo is $DIM_TF_ZOO, a folder or its URL; without it, that of the repository.
+The zoo is $DIM_TF_ZOO, a folder or its URL. Without it, the zoo is that of the repository.
 """
 
 import argparse

@@ -14,20 +14,20 @@ from dim_tf.zoo.index import ARCHIVE, FILE, FORMAT, Entry, Zoo, check_name, entr
 
 
 def add(version: Path, folder: Path, name: str = "") -> Entry:
-    """Packs a version into a zoo, and writes or extends its index.
+    """Packs a version into a zoo, and creates or extends the zoo's index.
 
     Args:
-        version: as exported/digits/2.
-        folder: of the zoo; need not exist.
-        name: of the encoder there; empty: that of the export, "digits".
+        version: Folder such as exported/digits/2.
+        folder: Folder of the zoo; it need not exist.
+        name: Name of the encoder in the zoo; empty: that of the export, "digits".
 
     Returns:
-        The entry. One of that name is replaced; its archive stays.
+        The entry. An entry of the same name is replaced; its archive stays.
 
     Raises:
-        InputError: the version is damaged or no encoder, the name is none, or the folder is in use
-            or cannot be written.
-        RunError: the disk is full.
+        InputError: The version is damaged or not an encoder, the name is not valid, or the folder
+            is in use or cannot be written.
+        RunError: The disk is full.
     """
     whole = WholeVersion.read(version)
     if whole.kind != ENCODER:
@@ -51,7 +51,7 @@ def add(version: Path, folder: Path, name: str = "") -> Entry:
         try:
             archives.pack(whole.path, packed)
             sha256 = sha256_of(packed)
-            # Of the content, so that no archive is overwritten that an index names.
+            # Named by content, so that no archive is overwritten that an index still names.
             stem = f"{name}-{whole.path.name}-{sha256[:8]}"
             os.replace(packed, folder / f"{stem}{ARCHIVE}")
         finally:

@@ -18,7 +18,7 @@ MAX_HEADER_BYTES = 2**20  # of a member that is no file, which tarfile reads int
 
 
 class _Member(tarfile.TarInfo):
-    """A member that is no file, as a long name or a pax header, is small."""
+    """A member that is not a file, such as a long name or a pax header, must be small."""
 
     @classmethod
     def frombuf(cls, buf, encoding, errors):
@@ -29,17 +29,17 @@ class _Member(tarfile.TarInfo):
 
 
 def pack(folder: Path, archive: Path) -> None:
-    """Packs the files of a version; hidden ones are left out, links are packed as files.
+    """Packs the files of a version, except hidden ones; links are packed as files.
 
-    The same files give the same bytes: their order, owners and rights are fixed, and their time is
+    The same files give the same bytes: order, owners and rights are fixed, and the time is
     $SOURCE_DATE_EPOCH or 0.
 
     Args:
-        folder: of a version.
-        archive: a new file.
+        folder: Folder of the version.
+        archive: Path of the new file.
 
     Raises:
-        InputError: a file's name or size is more than the format takes.
+        InputError: A file's name or size is more than the format takes.
     """
     seconds = source_date_epoch() or 0
     with (
@@ -59,19 +59,19 @@ def pack(folder: Path, archive: Path) -> None:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpacks the regular files of an archive that a stranger may have made.
+    """Unpacks the regular files of an archive that may come from a stranger.
 
-    Nothing is written outside the folder: a member that is neither a file nor a folder, as a link,
-    or whose name leaves the folder, refuses the whole archive, as does one of more than `MAX_BYTES`
-    or `MAX_FILES`, or with a header of more than `MAX_HEADER_BYTES`.
+    Nothing is written outside the folder. The whole archive is refused if a member is neither a
+    file nor a folder (such as a link), if a name leaves the folder, or if the archive has more than
+    `MAX_BYTES` or `MAX_FILES`, or a header of more than `MAX_HEADER_BYTES`.
 
     Args:
-        archive: .tar.gz.
-        folder: exists, and is empty.
+        archive: A .tar.gz file.
+        folder: An existing empty folder.
 
     Raises:
-        InputError: the archive is damaged or refused.
-        OSError: a file cannot be written.
+        InputError: The archive is damaged or refused.
+        OSError: A file cannot be written.
     """
     unpacked = 0
     try:

@@ -1,11 +1,11 @@
-"""The index of a zoo: zoo.json, which names encoders, where they are, and their SHA-256.
+"""The index of a zoo: zoo.json, which lists encoders, where they are, and their SHA-256.
 
     {"format": 1, "models": {"digits": {
         "url": "digits-2.tar.gz", "sha256": "9f86...", "card": "digits-2.md"}}}
 
-`url` is a path in the zoo's folder or on its server, or a whole URL. It names an archive, .tar.gz,
-of one version of an export, or, in a folder, that version's folder itself; `sha256` is that of the
-archive, or of the SHA256SUMS of the version's folder. `card` is the model card.
+`url` is a path in the zoo's folder or on its server, or a whole URL. It names a .tar.gz archive of
+one version of an export or, in a folder, the folder of that version itself; `sha256` is that of the
+archive, or of the SHA256SUMS in the version's folder. `card` is the model card.
 """
 
 import hashlib
@@ -39,13 +39,13 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Entry:
-    """An encoder of a zoo.
+    """An encoder in a zoo.
 
     Attributes:
-        name: after "zoo:".
-        url: a whole URL, or a path in the zoo.
-        sha256: of the archive, or of the version's SHA256SUMS.
-        card: a whole URL, or a path in the zoo.
+        name: The name after "zoo:".
+        url: A whole URL, or a path in the zoo.
+        sha256: SHA-256 of the archive, or of the version's SHA256SUMS.
+        card: A whole URL, or a path in the zoo.
     """
 
     name: str
@@ -59,8 +59,8 @@ class Zoo:
     """A folder or a server of encoders.
 
     Attributes:
-        root: the folder, or its URL.
-        entries: by their names.
+        root: The folder, or its URL.
+        entries: The encoders, by name.
     """
 
     root: str
@@ -71,13 +71,13 @@ class Zoo:
         """Reads an index.
 
         Args:
-            root: a folder, or its URL; empty: $DIM_TF_ZOO, or else the folder `exported` of the
-                repository that this package runs from.
-            cache: a folder, in which the index of a server is kept, and used when that does not
-                answer; None: it is not.
+            root: A folder, or its URL; empty: $DIM_TF_ZOO, or else the folder `exported` of the
+                repository from which this package runs.
+            cache: A folder in which the index of a server is kept, to be used when the server does
+                not answer; None: it is not kept.
 
         Raises:
-            InputError: there is none, or it is damaged.
+            InputError: There is no index, or it is damaged.
         """
         root = root or os.environ.get(VARIABLE, "") or _of_repository()
         where = locate(root, FILE)
@@ -98,10 +98,10 @@ class Zoo:
         return zoo
 
     def __getitem__(self, name: str) -> Entry:
-        """An entry.
+        """The entry of that name.
 
         Raises:
-            InputError: there is none of that name; the error lists those that there are.
+            InputError: There is none; the error lists the existing names.
         """
         if name not in self.entries:
             raise InputError(
@@ -112,10 +112,10 @@ class Zoo:
 
 
 def is_url(location: str) -> bool:
-    """Whether a location is on a server, not in the file system.
+    """Whether a location is on a server rather than in the file system.
 
     Raises:
-        InputError: it is neither.
+        InputError: It is neither a URL nor a path.
     """
     try:
         return urlsplit(location).scheme in ("http", "https")
@@ -124,11 +124,11 @@ def is_url(location: str) -> bool:
 
 
 def locate(root: str, path: str) -> str:
-    """The place of a zoo's file: a URL or a path.
+    """The location of a zoo's file: a URL or a path.
 
     Args:
-        root: of the zoo.
-        path: in the zoo, or a whole URL.
+        root: The zoo.
+        path: A path in the zoo, or a whole URL.
     """
     if is_url(path):
         return path
@@ -180,15 +180,16 @@ def download(url: str, max_bytes: int) -> Iterator[bytes]:
     """Yields the bytes of a file on a server, in pieces.
 
     Args:
-        url: of the file.
-        max_bytes: a longer file is an error.
+        url: The URL of the file.
+        max_bytes: A longer file is an error.
 
     Raises:
-        InputError: it cannot be had, or is longer.
+        InputError: It cannot be downloaded, or is too long.
     """
     received = 0
     try:
-        # The file's own bytes: a server may call .tar.gz a file of the encoding gzip.
+        # The bytes of the file itself: a server may declare .tar.gz as a file with the encoding
+        # gzip.
         plain = {"Accept-Encoding": "identity"}
         with requests.get(url, stream=True, timeout=TIMEOUT, headers=plain) as response:
             response.raise_for_status()
@@ -213,10 +214,10 @@ def _entries(content: dict[str, Any]) -> dict[str, Entry]:
 
 
 def entry_of(name: str, fields: Any) -> Entry:
-    """An entry from its name and its fields in JSON.
+    """An entry, from its name and its fields in JSON.
 
     Raises:
-        ValueError: they are none.
+        ValueError: The fields are not those of an entry.
     """
     check_name(name)
     keys = ("url", "sha256", "card")

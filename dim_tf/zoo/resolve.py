@@ -1,4 +1,4 @@
-"""From the name of an encoder in a zoo to its folder on this machine."""
+"""Finds the folder on this machine of an encoder that a zoo names."""
 
 import contextlib
 import hashlib
@@ -27,23 +27,23 @@ _PIECE = 2**20  # bytes
 
 
 def resolve(name: str, root: str = "") -> Path:
-    """The folder of an encoder of a zoo.
+    """The folder of an encoder in a zoo.
 
-    One that the zoo has as a folder is used where it is. An archive is downloaded or read, compared
-    with the index's SHA-256, and unpacked into the user's cache, once; again if its files there are
-    no longer whole. Without a network the index of the last time is used.
+    An encoder that the zoo has as a folder is used in place. An archive is downloaded or read,
+    compared with the SHA-256 in the index, and unpacked once into the user's cache; again, if its
+    files there are no longer complete. Without a network, the last downloaded index is used.
 
     Args:
-        name: with or without "zoo:".
-        root: of the zoo; empty: see `Zoo.read`.
+        name: The name, with or without "zoo:".
+        root: The zoo; empty: see `Zoo.read`.
 
     Returns:
-        The folder of a version, whose SHA256SUMS is not yet compared with its files; what loads
+        The folder of a version. Its SHA256SUMS is not yet compared with its files; whatever loads
         the encoder compares them.
 
     Raises:
-        InputError: there is no such zoo or encoder, it cannot be had, or its SHA-256 is another.
-        RunError: the disk is full.
+        InputError: The zoo or the encoder does not exist, cannot be read, or has another SHA-256.
+        RunError: The disk is full.
     """
     name = name.removeprefix(PREFIX)
     cache = user_cache.folder() / FOLDER
@@ -86,7 +86,7 @@ def _fetch(where: str, entry: Entry, target: Path) -> None:
     """Unpacks an archive to a folder that appears whole, or not at all."""
     folder = target.parent
     make_folder(folder, "XDG_CACHE_HOME")
-    advice = "make room, or give another cache folder, as XDG_CACHE_HOME"
+    advice = "make room, or give another cache folder by XDG_CACHE_HOME"
 
     def say_why():
         say(f"zoo:{entry.name}: waits for another process, which fills {folder}")
@@ -96,7 +96,7 @@ def _fetch(where: str, entry: Entry, target: Path) -> None:
         locks.locked_file(folder / locks.LOCK_FILE, on_wait=say_why),
     ):
         remove_temporary_files(folder)
-        if _is_whole(target):  # by that process
+        if _is_whole(target):  # filled by that process
             return
         archive = temporary_path(folder / f"{target.name}{ARCHIVE}")
         try:
@@ -117,10 +117,10 @@ def _copy(where: str, entry: Entry, archive: Path) -> None:
 
 
 def _unpack(where: str, entry: Entry, archive: Path, folder: Path) -> None:
-    """Unpacks an archive, which must hold a version.
+    """Unpacks an archive, which must contain a version.
 
     Raises:
-        InputError: it does not.
+        InputError: It does not.
     """
     try:
         archives.unpack(archive, folder)

@@ -1,4 +1,4 @@
-"""The encoders of classical methods: linear maps, quadratic ones and distances to prototypes."""
+"""The encoders of classical methods: linear maps, quadratic maps, distances from prototypes."""
 
 import math
 from collections.abc import Sequence
@@ -11,18 +11,18 @@ from keras_models.encoders.base import serializable
 from keras_models.encoders.blocks import DenseHead, flatten
 from keras_models.encoders.staged import StagedEncoder
 
-PATCH_VARIANCE = 10.0  # added to a patch's, of pixels in 0..255: Coates et al. 2011
+PATCH_VARIANCE = 10.0  # added to a patch's, for pixels in 0..255: Coates et al. 2011
 
 
 @serializable
 class LinearEncoder(StagedEncoder):
-    """A linear map of all pixels, the only endpoint "global": pca, fastica, infomax_ica, rbm.
+    """A linear map of all pixels, with the only endpoint "global": pca, fastica, infomax_ica, rbm.
 
     Args:
         image_shape: (height, width, channels) of an image.
-        latent_dim: D, the numbers of the global feature.
+        latent_dim: D, the number of numbers in the global feature.
         sigmoid: Whether the logistic function is applied to each of them.
-        synchronized: Unused; an argument of every encoder.
+        synchronized: Unused; every encoder has this argument.
     """
 
     def __init__(
@@ -80,9 +80,9 @@ class QuadraticEncoder(StagedEncoder):
 
     Args:
         image_shape: (height, width, channels) of an image.
-        reduced_dim: R, the numbers of the first map.
-        latent_dim: D, the numbers of the global feature.
-        synchronized: Unused; an argument of every encoder.
+        reduced_dim: R, the number of outputs of the first map.
+        latent_dim: D, the number of numbers in the global feature.
+        synchronized: Unused; every encoder has this argument.
     """
 
     def __init__(
@@ -109,12 +109,12 @@ class QuadraticEncoder(StagedEncoder):
         matrix: np.ndarray,
         mean: np.ndarray,
     ) -> None:
-        """Sets both maps, each x -> (x - mean) · matrix.
+        """Sets both maps, each of the form x -> (x - mean) · matrix.
 
         Args:
-            reduction: [F, R], of flattened images in [-1, 1].
+            reduction: [F, R], for flattened images in [-1, 1].
             reduction_mean: [F].
-            matrix: [R(R + 3)/2, D], of the monomials.
+            matrix: [R(R + 3)/2, D], for the monomials.
             mean: [R(R + 3)/2].
         """
         _assign_affine(self.stages[0].dense, reduction, reduction_mean)
@@ -139,12 +139,12 @@ class Monomials(keras.layers.Layer):
 
 @serializable
 class PrototypeEncoder(StagedEncoder):
-    """How near an image is to each of some prototypes, the only endpoint "global": som.
+    """How close an image is to each of some prototypes, as the only endpoint "global": som.
 
     Args:
         image_shape: (height, width, channels) of an image.
-        prototypes: D, how many.
-        synchronized: Unused; an argument of every encoder.
+        prototypes: D, the number of prototypes.
+        synchronized: Unused; every encoder has this argument.
     """
 
     def __init__(
@@ -158,7 +158,7 @@ class PrototypeEncoder(StagedEncoder):
         self.prototypes = prototypes
 
     def assign(self, prototypes: np.ndarray) -> None:
-        """Sets the prototypes, [D, F], of flattened images in [-1, 1]."""
+        """Sets the prototypes, [D, F], for flattened images in [-1, 1]."""
         self.stages[1].prototypes.assign(prototypes)
 
     def get_config(self):
@@ -176,13 +176,13 @@ class Flatten(keras.layers.Layer):
 
 
 class TriangleActivation(keras.layers.Layer):
-    """max(0, mean over all prototypes of the distance - the distance to this one).
+    """max(0, mean distance from all prototypes - distance from this one).
 
-    The activation "K-means (triangle)" of Coates et al. 2011, section 3.1.2
+    This is the activation "K-means (triangle)" of Coates et al. 2011, section 3.1.2
     (http://proceedings.mlr.press/v15/coates11a): about half of the numbers are 0.
 
     Args:
-        count: K, of the prototypes.
+        count: K, the number of prototypes.
     """
 
     def __init__(self, count: int, **kwargs):
@@ -209,20 +209,20 @@ class TriangleActivation(keras.layers.Layer):
 
 @serializable
 class PatchPrototypeEncoder(StagedEncoder):
-    """The features of Coates et al. 2011: how near each patch is to some centroids.
+    """The features of Coates et al. 2011: how close each patch is to some centroids.
 
     Endpoints: "local", the activations at each location; "global", their sums over the image's
     quadrants.
 
     Args:
         image_shape: (height, width, channels) of an image.
-        centroids: K, how many.
+        centroids: K, the number of centroids.
         patch: p, the side of a patch in pixels.
-        stride: Pixels from a patch to the next.
-        synchronized: Unused; an argument of every encoder.
+        stride: Pixels from one patch to the next.
+        synchronized: Unused; every encoder has this argument.
 
     Raises:
-        ValueError: The images have not at least two patches a side.
+        ValueError: The images do not have at least two patches a side.
     """
 
     def __init__(
@@ -255,9 +255,9 @@ class PatchPrototypeEncoder(StagedEncoder):
         """Sets the whitening x -> (x - mean) · whitening of normalized patches, and the centroids.
 
         Args:
-            whitening: [P, P], P the numbers of a patch.
+            whitening: [P, P], where P is the number of numbers in a patch.
             mean: [P].
-            centroids: [K, P], of whitened patches.
+            centroids: [K, P], in whitened patches.
         """
         _assign_affine(self.stages[1].dense, whitening, mean)
         self.stages[2].prototypes.assign(centroids)
@@ -267,13 +267,13 @@ class PatchPrototypeEncoder(StagedEncoder):
 
 
 class NormalizedPatches(keras.layers.Layer):
-    """Every patch of an image, less its mean, divided by √(its variance + 10).
+    """Every patch of an image, minus its mean, divided by √(its variance + 10).
 
-    Coates et al. 2011, section 3.1.1; 10 is for pixels in 0..255, as which the patches are taken.
+    Coates et al. 2011, section 3.1.1; the 10 is for pixels in 0..255, to which patches are scaled.
 
     Args:
         size: p, the side of a patch in pixels.
-        stride: Pixels from a patch to the next.
+        stride: Pixels from one patch to the next.
     """
 
     def __init__(self, size: int, stride: int, **kwargs):
@@ -289,7 +289,7 @@ class NormalizedPatches(keras.layers.Layer):
     def call(self, x, training=False, random=None):
         """[N, H, W, C] in [-1, 1] -> [N, h, w, p·p·C], each patch row by row."""
         numbers = self.size**2 * x.shape[-1]
-        # A convolution by unit kernels: TFLite has no operator that cuts patches.
+        # A convolution with unit kernels, because TFLite has no operator that cuts patches.
         kernel = np.eye(numbers).reshape(self.size, self.size, x.shape[-1], numbers)
         patches = tf.nn.conv2d(x, tf.constant(kernel, x.dtype), self.stride, "VALID") * 127.5
         centered = patches - tf.reduce_mean(patches, -1, keepdims=True)
@@ -298,7 +298,7 @@ class NormalizedPatches(keras.layers.Layer):
 
 
 class QuadrantSums(keras.layers.Layer):
-    """[N, h, w, K] -> [N, 4·K], sums over the quadrants: those above, then those below.
+    """[N, h, w, K] -> [N, 4·K], sums over the quadrants: the upper two, then the lower two.
 
     The line in the middle of an odd side belongs to the second half.
     """

@@ -1,4 +1,4 @@
-"""The model of an encoder that is fitted: what its checkpoint holds."""
+"""The model of a fitted encoder, which its checkpoint stores."""
 
 import keras
 
@@ -6,7 +6,7 @@ import keras
 class FittedEncoder(keras.Model):
     """An encoder whose weights are assigned and not trained.
 
-    It has no objective, so it is no `ObjectiveModel`.
+    It has no objective, so it is not an `ObjectiveModel`.
 
     Args:
         encoder: Images -> endpoints.

@@ -1,7 +1,7 @@
 """Independent component analysis of whitened data: by infomax, and FastICA.
 
-A whitened image z (`PrincipalComponents.whiten`) is taken as a mixture of independent sources; u =
-W·z are the estimated ones.
+A whitened image z (`PrincipalComponents.whiten`) is treated as a mixture of independent sources; u
+= W·z are the estimated sources.
 """
 
 import warnings
@@ -23,9 +23,9 @@ class Unmixing:
     Attributes:
         weights: W, float64 [D, D].
         bias: w₀, float64 [D].
-        entropy: What infomax maximises, in nats up to a constant; 0 of FastICA.
-        iterations: How many were made.
-        converged: Whether they sufficed.
+        entropy: What infomax maximises, in nats up to a constant; 0 for FastICA.
+        iterations: Number of iterations.
+        converged: Whether these were enough.
     """
 
     weights: np.ndarray
@@ -36,10 +36,10 @@ class Unmixing:
 
 
 def entropy(weights: np.ndarray, bias: np.ndarray, z: np.ndarray) -> float:
-    """The entropy of y = g(W·z + w₀), g the logistic function, less that of z, in nats.
+    """The entropy of y = g(W·z + w₀), g the logistic function, minus that of z, in nats.
 
     Bell & Sejnowski 1995, section 2.3 (https://doi.org/10.1162/neco.1995.7.6.1129): the entropy of
-    a map's output is that of its input and the mean of the logarithm of the map's determinant,
+    a map's output is that of its input plus the mean of the logarithm of the map's determinant,
     |det W| · Π g'(u_i), where g' = y(1 - y).
 
     Args:
@@ -53,9 +53,9 @@ def entropy(weights: np.ndarray, bias: np.ndarray, z: np.ndarray) -> float:
 
 
 def gradient(weights: np.ndarray, bias: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The gradient of `entropy` by W and w₀: W⁻ᵀ + E[(1 - 2y)·zᵀ] and E[1 - 2y].
+    """The gradient of `entropy` with respect to W and w₀: W⁻ᵀ + E[(1 - 2y)·zᵀ] and E[1 - 2y].
 
-    Bell & Sejnowski 1995, equations 14 and 15; arguments as of `entropy`.
+    Bell & Sejnowski 1995, equations 14 and 15; arguments as for `entropy`.
     """
     slope = 1 - 2 * expit(z @ weights.T + bias)
     return np.linalg.inv(weights).T + slope.T @ z / len(z), slope.mean(0)
@@ -79,13 +79,14 @@ def natural_gradient(
 def infomax(z: np.ndarray, iterations: int = 500) -> Unmixing:
     """Maximises the entropy of the outputs by the natural gradient, from W = I, w₀ = 0.
 
-    Every step takes all rows; the paper's took one, or a few. A step that would lower the entropy
-    is halved, one that raised it lets the next be a tenth longer: the entropy never falls, and no
-    learning rate has to be chosen. The logistic function separates sources of positive kurtosis.
+    Every step takes all rows; in the paper it took one or a few. A step that would lower the
+    entropy is halved; after one that raised it, the next may be a tenth longer. So the entropy
+    never falls, and no learning rate has to be chosen. The logistic function separates sources of
+    positive kurtosis.
 
     Args:
         z: Whitened rows, float64 [N, D].
-        iterations: At most.
+        iterations: Largest number of iterations.
     """
     weights, bias = np.eye(z.shape[1]), np.zeros(z.shape[1])
     value, rate = entropy(weights, bias, z), FIRST_RATE
@@ -113,8 +114,8 @@ def fastica(z: np.ndarray, iterations: int = 500, seed: int = 0) -> Unmixing:
 
     Args:
         z: Whitened rows, float64 [N, D].
-        iterations: At most.
-        seed: Of the first matrix.
+        iterations: Largest number of iterations.
+        seed: Seed of the first matrix.
     """
     ica = FastICA(whiten=False, max_iter=iterations, random_state=seed)
     with warnings.catch_warnings():

@@ -12,14 +12,14 @@ WHITENING_VARIANCE = 0.1  # ε, added to the variances of normalized patches
 
 @dataclass(frozen=True)
 class PatchCentroids:
-    """Whitening of normalized patches, and the centroids of whitened ones.
+    """The whitening of normalized patches, and the centroids of whitened patches.
 
     Attributes:
-        mean: Of the normalized patches, float64 [P].
+        mean: Mean of the normalized patches, float64 [P].
         whitening: float64 [P, P], symmetric.
         centroids: [K, P].
-        inertia: Mean squared distance of a whitened patch to its centroid.
-        iterations: Of k-means.
+        inertia: Mean squared distance of a whitened patch from its centroid.
+        iterations: Iterations of k-means.
     """
 
     mean: np.ndarray
@@ -34,9 +34,9 @@ def random_patches(images: np.ndarray, count: int, size: int, seed: int) -> np.n
 
     Args:
         images: float32 [N, H, W, C] in [-1, 1].
-        count: How many.
+        count: Number of patches.
         size: Their side in pixels.
-        seed: Decides which.
+        seed: Determines which.
     """
     rng = np.random.default_rng(seed)
     _, height, width, channels = images.shape
@@ -50,7 +50,7 @@ def random_patches(images: np.ndarray, count: int, size: int, seed: int) -> np.n
 
 
 def normalized(patches: np.ndarray) -> np.ndarray:
-    """Rows of pixels less their mean, divided by √(variance + 10): brightness and contrast."""
+    """Rows of pixels minus their mean, divided by √(variance + 10): brightness and contrast."""
     centered = patches - patches.mean(1, keepdims=True)
     return centered / np.sqrt(patches.var(1, ddof=1, keepdims=True) + PATCH_VARIANCE)
 
@@ -68,8 +68,8 @@ def fit(patches: np.ndarray, centroids: int, seed: int = 0, iterations: int = 50
     Args:
         patches: In 0..255, float32 [N, P].
         centroids: K.
-        seed: Of the first centroids.
-        iterations: At most.
+        seed: Seed of the first centroids.
+        iterations: Largest number of iterations.
 
     Raises:
         ValueError: There are fewer patches than centroids.

@@ -14,9 +14,9 @@ class PrincipalComponents:
 
     Attributes:
         mean: float64 [F].
-        axes: float64 [F, D], orthonormal columns, by falling variance.
-        variances: float64 [D], of the projections.
-        explained: Fraction of the whole variance that they have together.
+        axes: float64 [F, D], orthonormal columns, in order of falling variance.
+        variances: float64 [D], variances of the projections.
+        explained: Fraction of the total variance that they explain together.
     """
 
     mean: np.ndarray
@@ -30,7 +30,7 @@ class PrincipalComponents:
         return self.axes / np.sqrt(self.variances)
 
     def whiten(self, x: np.ndarray) -> np.ndarray:
-        """The projections of rows, each of variance 1: float64 [N, D]."""
+        """The projections of rows, each with variance 1: float64 [N, D]."""
         matrix = self.whitening
         return (x @ matrix.astype(x.dtype)).astype(np.float64) - self.mean @ matrix
 
@@ -38,17 +38,17 @@ class PrincipalComponents:
 def fit(x: np.ndarray, components: int, seed: int = 0) -> PrincipalComponents:
     """The principal components of rows, by scikit-learn.
 
-    The covariance is diagonalised exactly where rows have at most 4,096 numbers. Longer rows take
-    the randomized method (Halko et al. 2011, https://arxiv.org/abs/0909.4061), seven power
+    The covariance is diagonalised exactly if rows have at most 4,096 numbers. For longer rows, the
+    randomized method is used (Halko et al. 2011, https://arxiv.org/abs/0909.4061), with seven power
     iterations.
 
     Args:
         x: float [N, F].
         components: D.
-        seed: Of the randomized method.
+        seed: Seed of the randomized method.
 
     Raises:
-        ValueError: There are not that many components of variance above 0.
+        ValueError: There are not that many components with variance above 0.
     """
     check_count(x, components)
     # Centred before: scikit-learn subtracts N · mean · meanᵀ from the product, which float32 loses.
@@ -77,7 +77,7 @@ def fit(x: np.ndarray, components: int, seed: int = 0) -> PrincipalComponents:
 
 
 def check_count(x: np.ndarray, components: int) -> None:
-    """Raises ValueError where rows [N, F] have fewer components: at most N - 1, and F."""
+    """Raises ValueError if rows [N, F] have fewer components: at most N - 1, and F."""
     most = min(len(x) - 1, x.shape[1])
     if components > most:
         raise ValueError(

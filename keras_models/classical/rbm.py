@@ -13,7 +13,7 @@ class FittedMachine:
     Attributes:
         weights: W, [F, D].
         bias: b, [D].
-        pseudo_likelihood: Mean of the logarithm of the pseudo-likelihood, in nats an image.
+        pseudo_likelihood: Mean logarithm of the pseudo-likelihood, in nats per image.
     """
 
     weights: np.ndarray
@@ -26,18 +26,18 @@ def fit(
 ) -> FittedMachine:
     """Fits a machine to pixels, which are the probabilities of its visible units.
 
-    Hinton 2002 (https://doi.org/10.1162/089976602760128018) begins the Markov chain of every update
-    at the images and takes one step. scikit-learn goes on with the chains of the update before
+    Hinton 2002 (https://doi.org/10.1162/089976602760128018) starts the Markov chain of every update
+    at the images and takes one step. scikit-learn continues the chains of the previous update
     (persistent contrastive divergence, Tieleman 2008, https://doi.org/10.1145/1390156.1390290),
-    which follows the likelihood's gradient more closely.
+    which follows the gradient of the likelihood more closely.
 
     Args:
-        pixels: In [0, 1], float [N, F].
+        pixels: float [N, F], in [0, 1].
         units: D.
-        passes: Over all images.
+        passes: Passes over all images.
         rate: Learning rate.
-        batch: Images, and chains, of an update.
-        seed: Of all random numbers.
+        batch: Images, and chains, per update.
+        seed: Seed of all random numbers.
     """
     machine = BernoulliRBM(
         units, learning_rate=rate, batch_size=batch, n_iter=passes, random_state=seed

@@ -1,6 +1,6 @@
 """Slow feature analysis (Wiskott & Sejnowski 2002, https://doi.org/10.1162/089976602317318938).
 
-The time series are images that are shifted by a pixel: what changes least in them.
+The time series are images that are shifted by one pixel; the features are what changes least.
 """
 
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ _ROWS = 4096  # that are expanded at a time
 
 @dataclass(frozen=True)
 class SlowFeatures:
-    """The linear map of expanded rows to the slowest features, each of variance 1.
+    """The linear map of expanded rows to the slowest features, each with variance 1.
 
     Attributes:
-        mean: Of the expanded rows, float64 [M].
-        matrix: float64 [M, D], by rising slowness values.
+        mean: Mean of the expanded rows, float64 [M].
+        matrix: float64 [M, D], in order of rising slowness values.
         slowness: Δ of each feature, the mean square of its change: float64 [D].
     """
 
@@ -34,7 +34,7 @@ def shifted(images: np.ndarray, rows: int, columns: int) -> np.ndarray:
 
 
 def expand(x: np.ndarray) -> np.ndarray:
-    """All monomials of degree 1 and 2, as of `encoders.Monomials`: [N, R] -> [N, R(R + 3)/2]."""
+    """All monomials of degree 1 and 2, as in `encoders.Monomials`: [N, R] -> [N, R(R + 3)/2]."""
     first, second = np.triu_indices(x.shape[1])
     return np.concatenate([x, x[:, first] * x[:, second]], axis=1)
 
@@ -42,15 +42,15 @@ def expand(x: np.ndarray) -> np.ndarray:
 def fit(before: np.ndarray, after: np.ndarray, features: int) -> SlowFeatures:
     """The slowest features of the expanded inputs.
 
-    Wiskott & Sejnowski 2002, section 3: among functions in the span of the monomials, with mean 0,
-    variance 1 and no correlation, those of the least Δ = E[(change)²]. The expanded inputs are
-    sphered; in the sphered space the slowest directions are the eigenvectors of the changes'
-    covariance with the smallest eigenvalues, which are Δ. That solves the generalised
+    Wiskott & Sejnowski 2002, section 3: among functions in the span of the monomials with mean 0,
+    variance 1 and no correlation, those with the smallest Δ = E[(change)²]. The expanded inputs are
+    sphered. In the sphered space the slowest directions are the eigenvectors with the smallest
+    eigenvalues of the changes' covariance; these eigenvalues are Δ. That solves the generalised
     eigenproblem E[changes·changesᵀ]·w = Δ·(covariance)·w.
 
     Args:
         before: Inputs, float [N, R].
-        after: The same a moment later; [N, R], or [T, N, R] of several changes.
+        after: The same inputs a moment later; [N, R], or [T, N, R] for several changes.
         features: D.
 
     Raises:

@@ -11,8 +11,8 @@ class FittedMap:
 
     Attributes:
         prototypes: [rows · columns, F].
-        quantization_error: Mean distance of an input to the nearest prototype.
-        topographic_error: Fraction of the inputs whose nearest two prototypes are no neighbours.
+        quantization_error: Mean distance of an input from the nearest prototype.
+        topographic_error: Fraction of the inputs whose two nearest prototypes are not neighbours.
     """
 
     prototypes: np.ndarray
@@ -26,16 +26,16 @@ def fit(
     """Moves the prototypes: m_i += α(t)·h_ci(t)·(x - m_i), c the nearest to x.
 
     Kohonen 1990, equations 3 to 6: h is a normal function of the distance on the grid. Its width,
-    half the longer side at first, and α fall over the steps as MiniSom has it. The first
-    prototypes are inputs, the inputs come in an order of the seed.
+    which is half the longer side at first, and α decay over the steps as in MiniSom. The first
+    prototypes are inputs; the seed determines the order of the inputs.
 
     Args:
         x: float [N, F].
-        rows: Of the grid.
-        columns: Of the grid.
-        passes: Over all inputs.
+        rows: Rows of the grid.
+        columns: Columns of the grid.
+        passes: Passes over all inputs.
         rate: α at the first step.
-        seed: Of all random numbers.
+        seed: Seed of all random numbers.
 
     Raises:
         ImportError: MiniSom is not installed.

@@ -31,11 +31,11 @@ class ClusterModel(EncoderModel):
 
     @abc.abstractmethod
     def build_clusters(self, shape: tuple) -> None:
-        """Builds the head for global features of that shape, [None, D]."""
+        """Builds the head for global features of this shape, [None, D]."""
 
     @abc.abstractmethod
     def scores(self, features: tf.Tensor) -> tf.Tensor:
-        """Scores of the clusters in inference; an image belongs to that of the largest.
+        """Scores of the clusters in inference; an image belongs to the cluster with the largest.
 
         Args:
             features: Global features [N, D].

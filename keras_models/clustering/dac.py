@@ -16,21 +16,21 @@ SLOPE = 1.1  # of l(λ) - u(λ)
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
 class DAC(ClusterModel):
-    """Pairs of images are made similar or dissimilar, the sure ones first (Chang et al. 2017).
+    """Makes pairs of images similar or dissimilar, the certain ones first (Chang et al. 2017).
 
     Section 3, https://openaccess.thecvf.com/content_iccv_2017/html/Chang_Deep_Adaptive_Image_ICCV_2017_paper.html
 
     An image's label feature l has no negative number and length 1; g_ij = l_i·l_j is the cosine of
     two images. A pair above the threshold u is labelled similar (r = 1), one below l dissimilar (r
-    = 0), and others are left out. The encoder minimises the mean over the labelled pairs of
-    -r·log g - (1 - r)·log(1 - g), with labels computed from the same features, of all pairs of two
-    images in the batch of all replicas. u = 0.95 - λ and l = 0.455 + 0.1·λ; λ begins at 0 and grows
+    = 0); all others are left out. The encoder minimises the mean over the labelled pairs of -r·log
+    g - (1 - r)·log(1 - g). The labels are computed from the same features, for all pairs of two
+    images in the batch of all replicas. u = 0.95 - λ and l = 0.455 + 0.1·λ. λ starts at 0 and grows
     by 1.1·η, a gradient step on u - l, every `threshold_steps` steps, until the thresholds meet at
     0.5. There the paper ends training; here it continues with all pairs.
 
-    The head is two layers of K units with batch norm and ReLU, as in the paper, with initial
-    weights as everywhere here (its are the identity, which needs K features), then exp(x) divided
-    by its length.
+    The head has two layers of K units with batch norm and ReLU, as in the paper, then exp(x)
+    divided by its length. Its initial weights are those of all other layers here; the paper's are
+    the identity, which needs K features.
 
     Args:
         encoder: Images -> endpoints.
@@ -40,7 +40,7 @@ class DAC(ClusterModel):
         seed: Seed of the random numbers drawn in training.
 
     Raises:
-        ValueError: As `ClusterModel`; `threshold_steps` is less than 1.
+        ValueError: As for `ClusterModel`; or `threshold_steps` is less than 1.
     """
 
     def __init__(
@@ -115,8 +115,8 @@ def pair_loss(
     Args:
         labels: float32 [N, K], label features of this replica's images.
         all_labels: float32 [B, K], those of all replicas.
-        own: int [N], the rows of this replica's images in `all_labels`; a pair of an image with
-            itself is left out.
+        own: int [N], the rows of this replica's images in `all_labels`; an image is not paired with
+            itself.
         lower: l; pairs with a smaller cosine are dissimilar.
         upper: u; pairs with a larger cosine are similar.
 

@@ -18,20 +18,21 @@ MAX_KMEANS_IMAGES = 10_000
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
 class DEC(ClusterModel):
-    """An autoencoder's features are drawn to the centroids of their clusters (Xie et al. 2016).
+    """Pulls an autoencoder's features to the centroids of their clusters (Xie et al. 2016).
 
     https://arxiv.org/abs/1511.06335
 
     For `pretraining_steps` steps the model is an autoencoder. Then k-means of the features sets the
-    centroids μ, the decoder is left out, and encoder and centroids minimise KL(P ‖ Q) (eq. 2),
-    averaged over the images. q_ij is feature i's assignment to centroid j by a Student's t
-    distribution with one degree of freedom (eq. 1), and p_ij the normalised q_ij² / Σ_i q_ij (eq.
-    3), which is recomputed every `refresh_steps` steps and constant between.
+    centroids μ, the decoder is dropped, and encoder and centroids minimise KL(P ‖ Q) (eq. 2),
+    averaged over the images. q_ij assigns feature i to centroid j by a Student's t distribution
+    with one degree of freedom (eq. 1). p_ij is the normalised q_ij² / Σ_i q_ij (eq. 3), which is
+    recomputed every `refresh_steps` steps and constant in between.
 
-    The paper encodes all images for each recomputation. Here it uses the feature that each training
-    image had when it was last in a batch; an image that has been in none has no target yet. Both
-    are part of the weights, so that a step is a function of the weights, the step and the batch.
-    The paper pretrains layer by layer on images with dropout; here all layers are trained at once.
+    The paper encodes all images for each recomputation. Here the feature is the one that each
+    training image had when it was last in a batch; an image that has not been in a batch has no
+    target yet. Features and targets are part of the weights, so a step is a function of the
+    weights, the step and the batch. The paper pretrains layer by layer on images with dropout; here
+    all layers are trained at once.
 
     Args:
         encoder: Images -> endpoints; the global feature is the code.
@@ -45,12 +46,12 @@ class DEC(ClusterModel):
     Attributes:
         centroids: float32 variable [K, D].
         embeddings: float32 variable [images, D], the last feature of each training image.
-        encoded: float32 variable [images], 1 for those that have one, else 0.
-        targets: float32 variable [images, K], P; 0 for an image that has none.
+        encoded: float32 variable [images], 1 for images that have a feature, else 0.
+        targets: float32 variable [images, K], P; 0 for an image that has no target.
 
     Raises:
-        ValueError: As `ClusterModel`; the decoder outputs images of another shape, or steps are
-            fewer than 1.
+        ValueError: As for `ClusterModel`; or the decoder outputs images of another shape, or a
+            number of steps is less than 1.
     """
 
     needs_indices = True
@@ -208,9 +209,9 @@ def initial_centroids(
     Args:
         embeddings: float32 [N, D].
         encoded: float32 [N], 1 for the rows that count.
-        before: float32 [K, D], the result if a feature is not finite: then the loss is not finite
+        before: float32 [K, D], returned if a feature is not finite; the loss is not finite then
             either, which stops training.
-        seed: Of the starts and of the choice of features.
+        seed: Seed of the starts and of the choice of features.
 
     Returns:
         float32 [K, D].

@@ -21,15 +21,15 @@ class IIC(ClusterModel):
 
     https://arxiv.org/abs/1807.06653
 
-    P is the joint distribution of the clusters z and z' of two views: the mean over the images of
-    Φ(x)·Φ(x')ᵀ (eq. 2), made symmetric. The model maximises I(z, z') = Σ P_cc' log(P_cc' / (P_c
-    P_c')) (eq. 3), the same for a second head with more clusters, "auxiliary overclustering", and
-    the mean of the two. A head consists of several sub-heads that differ in their initial weights;
-    its value is their mean. P is of the images of all replicas.
+    P is the joint distribution of the clusters z and z' of two views: the mean of Φ(x)·Φ(x')ᵀ over
+    the images of all replicas (eq. 2), made symmetric. The model maximises I(z, z') = Σ P_cc'
+    log(P_cc' / (P_c P_c')) (eq. 3), averaged with the same quantity for a second head with more
+    clusters, the "auxiliary overclustering". A head consists of several sub-heads that differ in
+    their initial weights; its value is their mean.
 
-    The paper alternates epochs of one head and the other; here each step has both. An image's
-    cluster is that of the sub-head with the lowest moving average of its loss, as in the paper,
-    which takes the lowest loss of the whole training set.
+    The paper alternates between epochs of one head and of the other; here each step trains both. As
+    in the paper, the clusters are those of the best sub-head: here the one with the lowest moving
+    average of its loss, in the paper the one with the lowest loss on the whole training set.
 
     Args:
         encoder: Images -> endpoints.
@@ -43,7 +43,7 @@ class IIC(ClusterModel):
         head_losses: float32 variable [sub_heads], moving averages of the main sub-heads' losses.
 
     Raises:
-        ValueError: As `ClusterModel`; `views` has no augmentation, or there is no sub-head.
+        ValueError: As for `ClusterModel`; or `views` has no augmentation, or there is no sub-head.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class IIC(ClusterModel):
         )
 
     def probabilities(self, head, features) -> tf.Tensor:
-        """Global features [N, D] -> float32 [sub_heads, N, K], of a head's clusters."""
+        """Global features [N, D] -> cluster probabilities of a head, float32 [sub_heads, N, K]."""
         logits = tf.cast(head(features), tf.float32)
         logits = tf.reshape(logits, [-1, self.sub_heads, logits.shape[-1] // self.sub_heads])
         return tf.nn.softmax(tf.transpose(logits, [1, 0, 2]))
@@ -124,14 +124,14 @@ class IIC(ClusterModel):
 
 
 def mutual_information(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
-    """I(z, z') of clusters z and z' with the given probabilities, in nats.
+    """I(z, z') in nats, for clusters z and z' with the given probabilities.
 
     Args:
         first: float32 [..., N, K], probabilities of the clusters of this replica's images.
-        second: float32 [..., N, K], of another view of the same images.
+        second: float32 [..., N, K], those of another view of the same images.
 
     Returns:
-        float32 [...], of the images of all replicas.
+        float32 [...], over the images of all replicas.
     """
     images = tf.cast(tf.shape(first)[-2], tf.float32)
     joint = replicas.mean(tf.matmul(first, second, transpose_a=True) / images)

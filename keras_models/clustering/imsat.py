@@ -11,24 +11,24 @@ from keras_models.nn import layers
 from keras_models.objective_model import Batch, Losses
 from keras_models.views import VIEWS, Views
 
-PROBE_LENGTH = 10.0  # ξ, of the step by which the direction is found; the authors' code
-NEIGHBOUR = 10  # the radius is a fraction of the distance of this neighbour
+PROBE_LENGTH = 10.0  # ξ, the step along which the direction is found; the authors' code
+NEIGHBOUR = 10  # the radius is a fraction of the distance from this neighbour
 
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
 class IMSAT(ClusterModel):
-    """Mutual information of images and clusters, and clusters that changes of an image keep.
+    """Mutual information of images and clusters; changes of an image must keep its cluster.
 
-    Hu et al. 2017, sections 3.1 to 3.3, https://arxiv.org/abs/1702.08720: minimises R_SAT -
-    λ·(μ·H(Y) - H(Y|X)). H(Y) is the entropy of the mean of p(y|x) over the images of all replicas,
-    H(Y|X) the mean of its entropies; μ is of the authors' experiments. R_SAT is the mean of
-    -Σ_y p(y|x) log p(y|T(x)), where p(y|x) is constant.
+    Hu et al. 2017, sections 3.1 to 3.3, https://arxiv.org/abs/1702.08720. The model minimises R_SAT
+    - λ·(μ·H(Y) - H(Y|X)). H(Y) is the entropy of the mean of p(y|x) over the images of all
+    replicas, and H(Y|X) is the mean of their entropies; the value of μ is from the authors'
+    experiments. R_SAT is the mean of -Σ_y p(y|x) log p(y|T(x)), where p(y|x) is constant.
 
-    T is one of: an augmentation, that of the second view of `views`; or, without `views`, the
-    virtual adversarial perturbation x + r, with r of length ε that increases the divergence most,
+    T is either an augmentation, that of the second view of `views`; or, without `views`, the
+    virtual adversarial perturbation x + r: r has the length ε and increases the divergence most,
     approximated by one step of the power method (Miyato et al. 2016). ε is `radius` times the
-    distance of x to its 10th neighbour. The paper takes the neighbour among all training images;
-    here it is among those of the batch, over all replicas (the last one, if they are fewer).
+    distance of x from its 10th neighbour. The paper takes the neighbour among all training images.
+    Here it is among those of the batch, over all replicas (the last one, if there are fewer).
 
     Args:
         encoder: Images -> endpoints.
@@ -40,7 +40,7 @@ class IMSAT(ClusterModel):
         seed: Seed of the random numbers drawn in training.
 
     Raises:
-        ValueError: As `ClusterModel`; `views` has no augmentation.
+        ValueError: As for `ClusterModel`; or `views` has no augmentation.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class IMSAT(ClusterModel):
             noise = random.fold_in(VIEWS[1])
         else:
             changed = batch.images + self.perturbation(batch.images, logits, random, training)
-            noise = random  # dropout is no part of the divergence
+            noise = random  # dropout is not part of the divergence
         changed = self.encoder(changed, training=training, random=noise)
         invariance = cross_entropy(tf.stop_gradient(logits), self.scores(changed["global"]))
         marginal, conditional = entropies(logits)
@@ -116,12 +116,12 @@ class IMSAT(ClusterModel):
 
 
 def cross_entropy(targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """-Σ_y p(y) log q(y) of two distributions with those logits, [N, K] each: float32 [N]."""
+    """-Σ_y p(y) log q(y) of two distributions, given by their logits [N, K] each: float32 [N]."""
     return -tf.reduce_sum(tf.nn.softmax(targets) * tf.nn.log_softmax(logits), axis=1)
 
 
 def entropies(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """H(Y) over the images of all replicas, and H(Y|X) of this replica's, in nats.
+    """H(Y) over the images of all replicas, and H(Y|X) over this replica's images, in nats.
 
     Args:
         logits: float32 [N, K], of p(y|x).
@@ -132,7 +132,7 @@ def entropies(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def neighbour_distances(images: tf.Tensor, neighbour: int = NEIGHBOUR) -> tf.Tensor:
-    """The distance of each image to its neighbour of that rank in the batch of all replicas.
+    """The distance of each image from its neighbour of that rank in the batch of all replicas.
 
     Args:
         images: float32 [N, H, W, C], this replica's.
@@ -156,7 +156,7 @@ def neighbour_distances(images: tf.Tensor, neighbour: int = NEIGHBOUR) -> tf.Ten
 
 def unit(vectors: tf.Tensor) -> tf.Tensor:
     """Each image [H, W, C] of a batch divided by its length; 0 stays 0."""
-    # By the largest number first: squares of small gradients underflow.
+    # Divided by the largest number first, because squares of small gradients underflow.
     largest = tf.reduce_max(tf.abs(vectors), axis=[1, 2, 3], keepdims=True)
     scaled = tf.math.divide_no_nan(vectors, largest)
     squares = tf.reduce_sum(scaled**2, axis=[1, 2, 3], keepdims=True)  # 1 or more, or 0

@@ -15,13 +15,13 @@ from keras_models.objective_model import Batch, Losses
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
 class NoiseAsTargets(EncoderModel):
-    """Each image's feature is pulled to a point on the unit sphere (Bojanowski & Joulin 2017).
+    """Pulls each image's feature to a point on the unit sphere (Bojanowski & Joulin 2017).
 
     Each training image has a random target y. In every step the images of the batch, over all
     replicas, exchange targets to minimise the sum of ½‖f - y‖² (their algorithm 1, the Hungarian
-    assignment), where f is the normalised global feature; then the encoder minimises the mean. The
-    assignment is part of the weights. The original encodes the images' gradients instead of the
-    images.
+    assignment), where f is the normalised global feature. Then the encoder minimises the mean. The
+    assignment is part of the weights. The original encodes the gradients of the images instead of
+    the images.
 
     Args:
         encoder: Images -> endpoints.
@@ -92,11 +92,11 @@ def assign_targets(features: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
 
     Returns:
         float32 [N, D]: row i is the target of feature i. The targets are unchanged if a feature is
-        not finite: then the loss is not finite either, which stops training.
+        not finite; the loss is not finite then either, which stops training.
     """
 
     def permutation(f, t):
-        # For vectors of length 1 the least squared distance is the largest product.
+        # For vectors of length 1, the smallest squared distance is the largest product.
         products = np.matmul(f, t.T)
         if not np.isfinite(products).all():  # else SciPy raises before the loss is checked
             return np.arange(len(f), dtype=np.int32)

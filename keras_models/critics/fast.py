@@ -4,17 +4,17 @@ Matrix products of the codes of all N·L locations are nearly all of a step's ar
 operations move from those codes to the few global codes, or to the scores:
 
 1. Batch norm folds into the dense layer before it. With y = xW, batch norm gives (y - μ)·s + β,
-   where s = γ / √(σ² + ε). The statistics of y follow from those of x: μ = E[x]W and
-   σ² = diag(Wᵀ Cov[x] W). So γ-scaled kernel W·s and bias β - μs give the same, and nothing of
-   [N·L, U] is read to find them.
+   where s = γ / √(σ² + ε). The statistics of y follow from those of x: μ = E[x]W and σ² = diag(Wᵀ
+   Cov[x] W). So the scaled kernel W·s and the bias β - μs give the same result, and no tensor [N·L,
+   U] is read to find them.
 2. Layer norm's mean goes into the kernels. The mean over U of hW₂ + xS + b is h·mean(W₂) + …, so
    kernels and bias less their mean over U give centred codes c.
-3. Layer norm's scale stays with the scores. It is one number r = 1/√(mean c² + ε) a location, and
+3. Layer norm's scale moves to the scores. It is one number r = 1/√(mean c² + ε) per location, and
    ⟨r·c·γ + β, g⟩ = r·⟨c, γg⟩ + ⟨β, g⟩: γ and β act on the globals g, r on the scores.
 4. Without layer norm everything after the ReLU is linear: ⟨hW₂ + xS + b, g⟩ = ⟨h, W₂g⟩ + ⟨x, Sg⟩ +
    ⟨b, g⟩. No location meets a U x U product.
-5. Scores that would not fit into memory are computed chunk by chunk, and again in the backward pass
-   (`scores.ChunkedScores`).
+5. Scores that would not fit into memory are computed chunk by chunk, and once more in the backward
+   pass (`scores.ChunkedScores`).
 
 benchmarks/critics.py measures it against the reference; results are in docs/PERFORMANCE.md.
 """
@@ -81,7 +81,7 @@ class FastProjection(reference.Projection):
         )
 
     def _hidden(self, features, training):
-        """[..., C] -> [..., U] after batch norm and ReLU."""
+        """[..., C] -> [..., U], after batch norm and ReLU."""
         if features.shape[-1] <= self.units:  # else folding costs more than it saves
             kernel, bias = fold_batch_norm(self.hidden_norm, features, self.hidden.kernel, training)
             return tf.nn.relu(_dense(features, kernel, bias))
@@ -155,13 +155,14 @@ class FastDotProductCritic(reference.DotProductCritic):
 
     Args:
         units: U, the paper's 2048.
-        chunk: Images whose globals are scored at once with all locations of the batch. The backward
-            pass computes these scores again, so memory does not grow with the square of the batch.
-            0: as many images as give `MAX_SCORES` scores; one chunk if all images give no more.
+        chunk: Number of images whose globals are scored at once with all locations of the batch.
+            The backward pass computes these scores again, so memory does not grow with the square
+            of the batch. 0: as many images as give `MAX_SCORES` scores, or a single chunk if all
+            images give no more than that.
         **kwargs: Other arguments of the reference.
 
     Raises:
-        ValueError: As the reference.
+        ValueError: As for the reference.
     """
 
     PROJECTION = FastProjection
@@ -171,7 +172,7 @@ class FastDotProductCritic(reference.DotProductCritic):
         self.chunk = chunk
 
     def call(self, local_features, global_features, training=False) -> PairScores | ChunkedScores:
-        """Scores joint and product pairs; arguments and errors as the reference."""
+        """Scores joint and product pairs; arguments and errors are those of the reference."""
         local_codes = self.project_local.to_local_codes(self.locations(local_features), training)
         global_codes = self.project_local.to_global_codes(
             self.global_codes(global_features, training)
@@ -190,7 +191,7 @@ class FastDotProductCritic(reference.DotProductCritic):
         )
 
     def _sampled_scores(self, local_codes, global_codes):
-        """Scores of the globals with `negatives` other images' local codes: [N, K, L, G]."""
+        """Scores of the globals with the local codes of `negatives` other images: [N, K, L, G]."""
         shifted = [shifted_negatives(part, self.negatives) for part in local_codes.parts]
         scales = [None] * self.negatives
         if local_codes.scale is not None:

@@ -1,7 +1,7 @@
-"""Critics that are a network on one pair (Hjelm et al. 2019, section 3.2 and appendix A).
+"""Critics that are networks on one pair (Hjelm et al. 2019, section 3.2 and appendix A).
 
-N images, L = M x M locations of a local map, G global features of an image, K product samples of
-each global feature.
+N images, L = M x M locations of a local map, G global features per image, K product samples per
+global feature.
 """
 
 import abc
@@ -17,7 +17,7 @@ from keras_models.nn import layers
 
 
 class _PairCritic(keras.Model, abc.ABC):
-    """A critic that is a network on one pair, so that each pair is scored on its own.
+    """A critic that is a network on one pair, so each pair is scored separately.
 
     Args:
         negatives: K; 0 means 1.
@@ -32,7 +32,7 @@ class _PairCritic(keras.Model, abc.ABC):
 
         Args:
             local_features: [N, M, M, C], or S locations of the map as [N, S, 1, C].
-            global_features: [N, D], or [N, g, g, D] for G = g x g globals an image.
+            global_features: [N, D], or [N, g, g, D] for G = g x g globals per image.
             training: Has no effect: there is no batch norm.
 
         Raises:
@@ -99,8 +99,8 @@ class ConcatCritic(_PairCritic):
 class GlobalCritic(_PairCritic):
     """Critic of the whole local map and a global feature, for global mutual information; L = 1.
 
-    With convolutions (appendix A): 3x3 to 64, ReLU, 3x3 to 32, flattened; without (authors' code):
-    the map flattened as it is. Then concatenated with Y, dense 512, ReLU, dense 512, ReLU, 1.
+    With convolutions (appendix A): 3x3 to 64, ReLU, 3x3 to 32, flattened. Without (authors' code):
+    the map is flattened as it is. Then concatenated with Y, dense 512, ReLU, dense 512, ReLU, 1.
 
     Args:
         filters: Filters of the 3x3 convolutions, without padding, ReLU between them; empty: none.

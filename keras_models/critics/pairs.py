@@ -1,8 +1,8 @@
-"""Which features are paired: the globals of an image, and the negatives of each image.
+"""Which features are paired: the globals of an image, and each image's negatives.
 
-N images, G global features of an image, R replicas with N images each, K product samples of each
-global feature. The K sampled negatives of an image are the next K images of the global batch, which
-is in random order: replica after replica, and cyclically from the last image to the first.
+N images, G global features per image, R replicas with N images each, K product samples per global
+feature. The K sampled negatives of an image are the next K images of the global batch, which is in
+random order: replica after replica, and cyclically from the last image to the first.
 """
 
 import tensorflow as tf
@@ -29,7 +29,7 @@ def shifted_negatives(features: tf.Tensor, count: int) -> list[tf.Tensor]:
 
     Raises:
         ValueError: There are too few images.
-        tf.errors.InvalidArgumentError: The same, where only the step knows their number.
+        tf.errors.InvalidArgumentError: The same, if the number of images is known only in the step.
     """
     n, replica_count = features.shape[0], replicas.count()
     if n is not None and not 1 <= count <= min(n, n * replica_count - 1):

@@ -1,10 +1,10 @@
 """The encode-and-dot-product critic as the paper has it (Hjelm et al. 2019, appendix A).
 
-N images, L = M x M locations of a local map, G global features of an image, C channels, U units,
-K product samples. https://arxiv.org/abs/1808.06670
+N images, L = M x M locations of a local map, G global features per image, C channels, U units, K
+product samples. https://arxiv.org/abs/1808.06670
 
-Written layer by layer and score by score, to be read beside the paper. `fast.py` computes the same
-numbers with less work; a test compares the two.
+It is written layer by layer and score by score, to be read beside the paper. `fast.py` computes the
+same numbers with less work; a test compares the two.
 """
 
 import math
@@ -27,7 +27,7 @@ from keras_models.nn import layers
 class NoisyIdentity(keras.initializers.Initializer):
     """Kernel [inputs, units] of a shortcut: uniform in ±0.01, with ones on the diagonal.
 
-    With fewer units than inputs no identity fits; the kernel is then that of any dense layer.
+    With fewer units than inputs no identity fits; the kernel is then that of any other dense layer.
     """
 
     def __call__(self, shape, dtype=None):
@@ -125,17 +125,17 @@ class Projection(keras.layers.Layer):
 class DotProductCritic(keras.Model):
     """Encode-and-dot-product critic (Hjelm et al. 2019, section 3.2 and appendix A).
 
-    Local and global features each go through a `Projection`; the score is the dot product. At a
-    temperature τ it is the correlation of the two codes over their units divided by τ, between -1/τ
-    and 1/τ, like SimCLR's cosine (Chen et al. 2020, section 2.1). Without a temperature, the layer
-    norms' scale is learned, and starts at τ = 1/U.
+    Local and global features each go through a `Projection`; the score is the dot product. With a
+    temperature τ, the score is the correlation of the two codes over their units, divided by τ, so
+    it lies between -1/τ and 1/τ, like SimCLR's cosine (Chen et al. 2020, section 2.1). Without a
+    temperature, the scale of the layer norms is learned and starts at τ = 1/U.
 
     Args:
         units: U, the paper's 2048.
         layer_norm: Whether each code passes a layer norm.
         negatives: K; 0: all other images of the batch, on all replicas.
-        whole_map: Whether the local map is scored as a whole, as one feature of M·M·C numbers:
-            the critic of global mutual information. L is then 1.
+        whole_map: Whether the local map is scored as a whole, as one feature of M·M·C numbers: the
+            critic of global mutual information. L is then 1.
         synchronized: Whether batch norm takes its statistics over all replicas.
         temperature: τ; 0: none.
 
@@ -186,8 +186,8 @@ class DotProductCritic(keras.Model):
 
         Args:
             local_features: [N, M, M, C], or S locations of the map as [N, S, 1, C].
-            global_features: [N, D], or [N, g, g, D] for G = g x g globals an image.
-            training: whether batch norm uses the batch's statistics.
+            global_features: [N, D], or [N, g, g, D] for G = g x g globals per image.
+            training: Whether batch norm uses the batch's statistics.
 
         Raises:
             ValueError: Fewer than two images, or fewer other images than `negatives`.

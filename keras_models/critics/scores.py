@@ -1,7 +1,7 @@
 """Scores of pairs: what a critic returns and an estimator reduces.
 
-N images, L locations of a local map, G globals of an image, K product samples of each global, R
-replicas with N images each. A score is the dot product of a local code l and a global code g:
+N images, L locations of a local map, G globals per image, K product samples per global, R replicas
+with N images each. A score is the dot product of a local code l and a global code g:
 
     T(l, g) = scale(l) · Σ_p ⟨l_p, g_p⟩ + offset(g)
 
@@ -147,7 +147,7 @@ class PairScores(NamedTuple):
     cross_replica: tf.Tensor | None = None
 
     def reduced(self, reduce: Callable) -> tuple[Any, Any]:
-        """An estimator's states of `product` and of `cross_replica`, or None for that."""
+        """An estimator's states of `product` and of `cross_replica`; the second may be None."""
         cross_replica = None if self.cross_replica is None else reduce(self.cross_replica)
         return reduce(self.product), cross_replica
 
@@ -161,7 +161,7 @@ class PairScores(NamedTuple):
 class ChunkedScores(NamedTuple):
     """Product scores computed chunk by chunk, and again in the backward pass.
 
-    Replaces `PairScores`, with the same values, where all scores at once would not fit into memory.
+    Replaces `PairScores`, with the same values, if all scores at once would not fit into memory.
 
     Attributes:
         joint: As in `PairScores`.
@@ -218,7 +218,7 @@ def _sum_of_scores(local_codes: LocalCodes, global_codes: GlobalCodes) -> tf.Ten
 
 
 def map_chunks(function: Callable, local_codes: LocalCodes, global_codes: GlobalCodes, chunk: int):
-    """Applies a function to the global codes, one chunk of images after the other.
+    """Applies a function to the global codes, one chunk of images after another.
 
     A chunk's memory is freed before the next chunk: the backward pass computes it again.
 

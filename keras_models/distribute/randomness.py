@@ -1,8 +1,8 @@
 """Stateless random numbers of one training step.
 
 The noise of the global batch is drawn from (seed, purpose, step), and each replica takes the rows
-of its examples, so a step is the same on any number of replicas. A purpose is part of the seed: to
-rename it is to change the numbers.
+of its examples, so a step is the same on any number of replicas. The purpose is part of the seed:
+renaming it changes the numbers.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Exchange of tensors between the replicas of a `tf.distribute` strategy.
 
-On one device, and outside of a replica context (while a model is built), there is one replica,
-number 0, and every function here is the identity up to shape.
+On one device, and outside a replica context (while a model is built), there is one replica, number
+0, and every function here is the identity up to shape.
 """
 
 import tensorflow as tf
@@ -14,7 +14,7 @@ def count() -> int:
 
 
 def index():
-    """This replica's number, from 0: an int or an int32 scalar tensor."""
+    """This replica's number, counted from 0: an int or an int32 scalar tensor."""
     context = tf.distribute.get_replica_context()
     return 0 if context is None else context.replica_id_in_sync_group
 
@@ -28,7 +28,7 @@ def is_multi_worker() -> bool:
 
 
 def all_gather(x: tf.Tensor) -> tf.Tensor:
-    """Stacks every replica's `x` along a new first axis, in the replicas' order.
+    """Stacks every replica's `x` along a new first axis, in the order of the replicas.
 
     It is an all-reduce of zero-padded values: exact (x + 0 = x), with an exact gradient, and unlike
     TensorFlow's all-gather, XLA can compile it.
@@ -47,7 +47,7 @@ def all_gather(x: tf.Tensor) -> tf.Tensor:
 
 
 def concat(x: tf.Tensor) -> tf.Tensor:
-    """Concatenates every replica's rows, in the replicas' order: [N, D] -> [replicas·N, D]."""
+    """Concatenates every replica's rows, in their order: [N, D] -> [replicas·N, D]."""
     return tf.reshape(all_gather(x), [-1, x.shape[1]])
 
 
@@ -59,7 +59,7 @@ def mean(values):
 
 
 def mean_metrics(metrics: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """The replicas' means of scalars, of shape [1] on several workers: `fit` needs an axis."""
+    """The replicas' means of scalars, with shape [1] on several workers: `fit` needs an axis."""
     metrics = mean(metrics)
     if is_multi_worker():
         metrics = {name: x[tf.newaxis] for name, x in metrics.items()}

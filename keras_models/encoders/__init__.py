@@ -44,7 +44,7 @@ def get(name: str, /, **overrides) -> Encoder:
             `backbones.get`.
 
     Raises:
-        ValueError: Unknown name; no image shape where one is needed, or one that does not fit; or
+        ValueError: The name is unknown; an image shape is needed but not given, or does not fit; or
             an error of `backbones.get`.
         ImportError: keras_hub is not installed.
     """

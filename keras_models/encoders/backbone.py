@@ -19,7 +19,7 @@ from keras_models.nn import layers
 AUTO = "auto"
 BATCH_NORM = ("train", "frozen")
 HEADS = ("linear", "mlp")
-# Valid names of TensorFlow's name scopes inside of others.
+# Valid names of TensorFlow's nested name scopes.
 _SCOPE_NAME = re.compile(r"[A-Za-z0-9_.\\/>-]*")
 
 
@@ -41,30 +41,30 @@ class BackboneEncoder(Encoder):
     tokens before it (a class token, registers).
 
     Args:
-        backbone: A functional model (or a subclass that is functional, as in KerasHub) or a
-            Sequential with `keras.Input`, with one image as input, channels last, without a
-            classification layer. It keeps its weights. It is not copied: `batch_norm` and
-            `synchronized` are set on its layers, and layers on which no endpoint depends are made
-            untrainable. A model called as a layer counts as one layer.
+        backbone: A functional model (or a functional subclass, as in KerasHub), or a Sequential
+            with `keras.Input`. It takes one image, channels last, and has no classification layer.
+            It keeps its weights. It is not copied: `batch_norm` and `synchronized` are set on its
+            layers, and layers on which no endpoint depends become untrainable. A model called as a
+            layer counts as one layer.
         latent_dim: D, units of the global feature.
-        local_layer: Name of the layer whose output is the local map. "auto": among the layers whose
-            map has at least 7 locations a side and at least an eighth of the image's side, the last
-            one on which everything after it depends (so not inside a residual block), else the last
+        local_layer: Name of the layer whose output is the local map. "auto" takes a layer whose map
+            has at least 7 locations a side and at least an eighth of the image's side: the last one
+            on which everything after it depends (so not inside a residual block), or else the last
             one.
         conv_layer: Name of the layer whose output is "conv"; "auto": the last layer with a map.
         head: "linear", as in the paper; or "mlp", with a dense layer as wide as "fc", batch norm
             and ReLU before it.
-        input_scaling: What the backbone takes pixels in: a key of `INPUT_SCALINGS`, or (offset,
-            scale), numbers or one per channel, for (pixel - offset) / scale of pixels in 0..255.
-            "caffe" also turns RGB into BGR. A backbone with integer inputs takes "0..255" only, and
-            gets rounded pixels.
+        input_scaling: The pixel values that the backbone takes: a key of `INPUT_SCALINGS`, or
+            (offset, scale), numbers or one per channel, for (pixel - offset) / scale of pixels in
+            0..255. "caffe" also turns RGB into BGR. A backbone with integer inputs takes only
+            "0..255", and gets rounded pixels.
         batch_norm: "train"; or "frozen": the backbone's batch norms keep their statistics, scales
             and offsets.
         synchronized: Whether the backbone's batch norms take their statistics over all replicas.
         image_shape: (height, width, channels); None: the backbone's input shape.
 
     Raises:
-        ValueError: An invalid argument, an unknown layer, a layer without a map, or a backbone of
+        ValueError: An argument is invalid, a layer is unknown or has no map, or the backbone is of
             another kind.
     """
 
@@ -119,7 +119,7 @@ class BackboneEncoder(Encoder):
         for norm in _batch_norms(self._maps):
             norm.synchronized = synchronized
             norm.trainable = norm.trainable and batch_norm == "train"
-        # `trainable` of the layers of a frozen backbone before it was frozen, by id.
+        # `trainable` of each layer of a frozen backbone before it was frozen, by id.
         self._trainable_before: dict[int, bool] = {}
         self._grids = [maps[name] for name in (self.local_layer, self.conv_layer)]
         self.hidden = None
@@ -181,13 +181,14 @@ class BackboneEncoder(Encoder):
     def unused_weights(self) -> int:
         """Number of weights of the backbone on which no endpoint depends.
 
-        Layers after a global pooling or on flat features, as a classifier's, do not count.
+        Layers after a global pooling or on flat features, such as those of a classifier, do not
+        count.
         """
         return self._unused_weights
 
     @property
     def frozen_weights(self) -> int:
-        """Number of weights behind the endpoints in layers that came with trainable=False.
+        """Number of weights behind the endpoints in layers that were given with trainable=False.
 
         Weights of batch norms do not count.
         """
@@ -219,7 +220,7 @@ class BackboneEncoder(Encoder):
             _freeze_all_but({id(layer) for layer in below.layers}, self._maps)
 
     def _scaled(self, images, factor, shift):
-        """Images scaled for the backbone, where images * factor + shift are pixels in 0..255."""
+        """Images scaled for the backbone; images * factor + shift are pixels in 0..255."""
         x = keras.ops.cast(images, "float32") * (factor / self._scale)
         x = x + (shift - self._offset) / self._scale
         x = x[..., ::-1] if self.input_scaling == "caffe" else x
@@ -258,7 +259,7 @@ def _image_shape(backbone, image_shape) -> tuple[int, int, int]:
     """The shape of the backbone's images, which must agree with `image_shape` unless that is None.
 
     Raises:
-        ValueError: It does not, or the backbone is not a functional model of one image.
+        ValueError: They disagree, or the backbone is not a functional model of one image.
     """
     if not getattr(backbone, "inputs", None):
         raise ValueError(

@@ -18,8 +18,8 @@ def deserialize(config: dict[str, Any]) -> Any:
     """A Keras model or layer with new random weights, which computes under Keras' current policy.
 
     Args:
-        config: Result of `serialize`, under any policy. Layers with another policy than most layers
-            keep theirs. Seeds of initial weights are ignored: these are drawn anew.
+        config: Result of `serialize`, under any policy. Layers whose policy is not that of most
+            layers keep theirs. Seeds of initial weights are ignored: the weights are drawn anew.
     """
     policies = Counter(policy["config"]["name"] for policy in _configs_of_class(config, _POLICY))
     usual = policies.most_common(1)[0][0] if policies else None

@@ -1,4 +1,4 @@
-"""Weights of a backbone: from files, and compared with another's."""
+"""Weights of a backbone: read from files, and compared with those of another."""
 
 import os
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ def load_weights(backbone: keras.Model, path: str) -> None:
 
     Args:
         backbone: A built model.
-        path: A .keras file, or .weights.h5 or .h5 as Keras writes them.
+        path: A .keras file, or a file .weights.h5 or .h5 as Keras writes it.
 
     Raises:
-        ValueError: There is no such file, it cannot be read, or belongs to another backbone.
+        ValueError: The file does not exist, cannot be read, or belongs to another backbone.
     """
     if not os.path.isfile(path):  # Path.is_file raises OSError for a name that is too long
         raise ValueError(f"there is no file of weights {path!r}")
@@ -39,7 +39,7 @@ def load_weights(backbone: keras.Model, path: str) -> None:
         backbone.load_weights(path)
         missing = [v.path for v in backbone.weights if not _is_finite(v)]
         if missing:
-            raise ValueError(f"it has none for {missing[0]}, or such that are not finite")
+            raise ValueError(f"it has no finite weights for {missing[0]}")
     except Exception as error:  # Keras and h5py raise errors of every type
         raise ValueError(
             f"{path} holds no weights of this {backbone.name} ({keras_file.first_line(error)})"
@@ -57,9 +57,9 @@ def check_finite(name: str, model: keras.Model) -> None:
 
 
 def look_trained(model: keras.Model) -> bool:
-    """Whether a model's weights were trained, or also whether nothing tells.
+    """Whether a model's weights look trained; also True if nothing tells.
 
-    Biases, and the scales, offsets and statistics of norms begin as 0 or 1; training changes them.
+    Biases, and the scales, offsets and statistics of norms start as 0 or 1; training changes them.
 
     Args:
         model: Built.
@@ -100,7 +100,7 @@ def _values(variable) -> np.ndarray:
 
 
 def _nan_like(variable) -> np.ndarray:
-    """NaN in the variable's shape; an integer variable's values."""
+    """NaN in the variable's shape; for an integer variable, its values."""
     values = _values(variable)
     return np.full_like(values, np.nan) if np.issubdtype(values.dtype, np.floating) else values
 

@@ -17,7 +17,7 @@ from keras_models.encoders.backbone import BackboneEncoder
 KERAS, HUB, FILE = "keras:", "keras_hub:", ".keras"
 RANDOM, IMAGENET = "random", "imagenet"
 # Input scaling of the classes of keras.applications, by the longest prefix of their names: that of
-# preprocess_input in the class's module or, where it does nothing, of the layers that
+# preprocess_input in the class's module or, if that does nothing, of the layers that
 # include_preprocessing=True adds:
 # https://github.com/keras-team/keras/tree/v3.15.1/keras/src/applications
 # EfficientNetB0 to B7 always contain these layers.
@@ -43,7 +43,7 @@ _DOWNLOAD_FAILED = re.compile(r"URL fetch failure on (\S+): (.*)", re.DOTALL)
 
 
 def is_backbone(name: str) -> bool:
-    """Whether a name is a Keras model's, not a preset's of this package."""
+    """Whether a name is that of a Keras model, not of a preset in this package."""
     return name.startswith((KERAS, HUB)) or name.endswith(FILE)
 
 
@@ -51,7 +51,7 @@ class UnknownScalingError(ValueError):
     """Nothing says what pixel values a backbone's weights were trained on.
 
     Attributes:
-        reason: Why, without what to do.
+        reason: Why, without what to do about it.
     """
 
     def __init__(self, kind: str):
@@ -77,11 +77,11 @@ def get(
     ((None, 32), '-1..1')
 
     Args:
-        name: keras:CLASS, a class of `keras.applications`, without classification layer and, where
+        name: keras:CLASS, a class of `keras.applications`, without its classification layer and, if
             possible, without preprocessing; keras_hub:PRESET, the backbone of a KerasHub preset; or
             the path of a .keras file.
         image_shape: (height, width, channels) of the images; channels None: as many as the model
-            takes, or 3 if it takes any.
+            takes, or 3 if it takes any number.
         weights: "random"; "imagenet", for keras:CLASS only; or a file of weights of the same
             backbone: .weights.h5 or .h5, as Keras writes them, or .keras. None: random for
             keras:CLASS, else the model's own.
@@ -92,7 +92,7 @@ def get(
 
     Raises:
         UnknownScalingError: Nothing says what the weights were trained on.
-        ValueError: There is no such model, it does not fit the images, or its weights are missing.
+        ValueError: The model does not exist or does not fit the images, or its weights are missing.
         ImportError: keras_hub is not installed.
     """
     backbone = load(name, image_shape, weights)
@@ -110,9 +110,9 @@ def get(
 
 
 def load(name: str, image_shape: Sequence[int | None], weights: str | None = None) -> keras.Model:
-    """The backbone of that name with its weights; arguments as `get`.
+    """The backbone of that name with its weights; arguments as for `get`.
 
-    Its layers compute under Keras' current policy, whatever policy it was saved under.
+    Its layers compute under Keras' current policy, whatever policy it was saved with.
     """
     image_shape = (*image_shape[:2], image_shape[2] or 3)
     _check_weights(name, weights)
@@ -154,16 +154,16 @@ def has_integer_inputs(backbone: keras.Model) -> bool:
 
 
 def default_scaling(name: str, weights: str | None, integer_inputs: bool = False) -> str | Sequence:
-    """The `input_scaling` that `get` takes where none is given.
+    """The `input_scaling` that `get` uses if none is given.
 
     Args:
-        name: As of `get`.
-        weights: Likewise.
+        name: As for `get`.
+        weights: As for `get`.
         integer_inputs: `has_integer_inputs` of the backbone.
 
     Raises:
         UnknownScalingError: Nothing says what the weights were trained on.
-        ImportError: keras_hub is needed and not installed.
+        ImportError: keras_hub is needed but not installed.
     """
     if integer_inputs:
         return "0..255"
@@ -187,7 +187,7 @@ def _application(name):
         for key, value in vars(keras.applications).items()
         if callable(value) and "include_top" in inspect.signature(value).parameters
     }
-    # Not a model: the function that builds the ConvNeXt models from their parts.
+    # This is not a model but the function that builds the ConvNeXt models from their parts.
     classes.pop("ConvNeXtBase", None)
     if name not in classes:
         by_lower = {key.lower(): key for key in classes}
@@ -211,10 +211,11 @@ def _load_application(name, image_shape, with_weights):
         arguments["include_preprocessing"] = False
     try:
         with warnings.catch_warnings():
-            # The warning says that weights of 224 pixels are used for other sizes, as intended.
+            # The warning says that weights for 224 pixels are used for other sizes, which is
+            # intended.
             warnings.filterwarnings("ignore", ".*input_shape.*", UserWarning)
             return constructor(**arguments)
-    except Exception as error:  # Keras raises a bare Exception where a download fails
+    except Exception as error:  # Keras raises a bare Exception if a download fails
         match = _DOWNLOAD_FAILED.fullmatch(str(error))
         if match:
             url, why = match[1], match[2].removeprefix("None -- ")

@@ -14,7 +14,7 @@ NAMES = ("local", "conv", "fc", "global")  # endpoints, from input to output
 class Encoder(keras.Model, abc.ABC):
     """Encoder E = f ∘ C of Deep InfoMax (Hjelm et al. 2019, section 3): images -> endpoints.
 
-    Code outside of `keras_models.encoders` uses only this interface.
+    Code outside `keras_models.encoders` uses only this interface.
 
     Args:
         image_shape: (height, width, channels) of an image.
@@ -36,7 +36,7 @@ class Encoder(keras.Model, abc.ABC):
 
     @abc.abstractmethod
     def encode(self, images, training, random) -> dict:
-        """The endpoints of images of the right shape; arguments as `call`."""
+        """The endpoints of images of the right shape; arguments as for `call`."""
 
     @abc.abstractmethod
     def freeze_above(self, endpoint: str) -> None:
@@ -72,9 +72,9 @@ class Encoder(keras.Model, abc.ABC):
                 numbers.
 
         Returns:
-            Those endpoints that the encoder has, by name: "local" [N, M, M, C], "conv"
-            [N, m, m, c] (the last convolution), "fc" [N, F] (the last hidden layer), "global"
-            [N, D] or [N, g, g, D].
+            Those endpoints that the encoder has, by name: "local" [N, M, M, C], "conv" [N, m, m, c]
+            (the last convolution), "fc" [N, F] (the last hidden layer), "global" [N, D] or [N, g,
+            g, D].
 
         Raises:
             ValueError: The images do not have the shape `image_shape`.

@@ -19,7 +19,7 @@ def dropout(x, rate: float, random, purpose: str, whole_channels: bool = False):
         x: [N, ..., C].
         rate: Probability, below 1.
         random: `StepRandom` of the training step, whose noise belongs to the example; None: numbers
-            of TensorFlow's global generator.
+            from TensorFlow's global generator.
         purpose: Purpose of the random numbers.
         whole_channels: Whether a channel of an image is dropped at all locations or at none.
     """
@@ -177,11 +177,12 @@ class FlattenLayerNorm(keras.layers.Layer):
 
 
 class DenseHead(keras.layers.Layer):
-    """Dense with a bias, as for the global feature: of the whole map, or of each location.
+    """Dense layer with a bias, for the global feature: of the whole map, or of each location.
 
     Args:
         units: Units of the dense layer.
-        flatten: Flattens the input to one vector an image; else the layer is on the last axis.
+        flatten: Whether the input is flattened to one vector per image; if not, the layer acts on
+            the last axis.
     """
 
     def __init__(self, units: int, flatten: bool = True, **kwargs):

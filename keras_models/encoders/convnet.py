@@ -15,8 +15,8 @@ SMALLEST_MAP = 4
 class ConvNet(StagedEncoder):
     """Convolutions and dense layers (Hjelm et al. 2019, section 3 and Table 1; AlexNet).
 
-    Each convolution, and each dense layer but the last, has no bias and is followed by batch norm
-    and ReLU; the global feature is a linear map of the last hidden layer.
+    Each convolution, and each dense layer except the last, has no bias and is followed by batch
+    norm and ReLU; the global feature is a linear map of the last hidden layer.
 
     Args:
         image_shape: (height, width, channels) of an image.
@@ -69,16 +69,16 @@ class ConvNet(StagedEncoder):
 
 
 def for_any_size(image_shape: Sequence[int]) -> dict:
-    """Arguments of a `ConvNet` for images of any size, a continuation of basic32x32 and basic64x64.
+    """Arguments of a `ConvNet` for images of any size; continues basic32x32 and basic64x64.
 
     Convolutions 4x4/2 with padding 1 and 64, 128, 256, 512, 512, ... filters, as long as the
-    shorter side stays at least 4; the local map is the output of the last but one.
+    shorter side stays at least 4; the local map is the output of the second to last one.
 
     Args:
         image_shape: (height, width, channels).
 
     Raises:
-        ValueError: Fewer than 16 pixels a side, too few for two convolutions.
+        ValueError: There are fewer than 16 pixels a side, too few for two convolutions.
     """
     side = min(image_shape[:2])
     convolutions: list[tuple[int, ...]] = []

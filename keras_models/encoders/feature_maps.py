@@ -25,16 +25,16 @@ Grid = tuple[int, int, int]  # height, width, channels
 
 
 def functional(model: keras.Model) -> keras.Model:
-    """The functional model of a model's layers; a Sequential is none itself."""
+    """The functional model of a model's layers; a Sequential itself is not functional."""
     if isinstance(model, keras.Sequential):
         return keras.Model(model.inputs, model.outputs, name=model.name)
     return model
 
 
 def output_tensors(graph: keras.Model) -> dict[str, keras.KerasTensor]:
-    """Outputs by name, of layers and operations called once and with one output, in their order.
+    """Outputs by name, of layers and operations called once and with one output, in graph order.
 
-    An output is that of the call in this graph; `operation.output` is that of its first call
+    An output is that of the call in this graph; `operation.output` would be that of its first call
     anywhere.
     """
     calls = _calls(graph)
@@ -49,10 +49,10 @@ def output_tensors(graph: keras.Model) -> dict[str, keras.KerasTensor]:
 def map_grids(
     graph: keras.Model, outputs: dict[str, keras.KerasTensor], image_shape: Grid
 ) -> dict[str, Grid]:
-    """Grids of those outputs that are maps, by name, in their order.
+    """The grids of those outputs that are maps, by name, in the same order.
 
     Raises:
-        ValueError: None is a map.
+        ValueError: No output is a map.
     """
     images = keras.KerasTensor((None, *image_shape), graph.inputs[0].dtype)
     shapes = keras.Model(graph.inputs, outputs)(images) if outputs else {}
@@ -64,7 +64,7 @@ def map_grids(
 
 
 def find_local_layer(graph: keras.Model, maps: dict[str, Grid], image_shape: Grid) -> str:
-    """The layer of the local map, chosen as in `BackboneEncoder` for "auto".
+    """The layer of the local map, chosen as `BackboneEncoder` does for "auto".
 
     Raises:
         ValueError: No map is large enough.
@@ -84,7 +84,7 @@ def find_local_layer(graph: keras.Model, maps: dict[str, Grid], image_shape: Gri
 
 
 def check_layer(graph: keras.Model, name: str, maps: dict[str, Grid]) -> None:
-    """Raises ValueError if `name` is not a key of `maps`, and says why."""
+    """Raises ValueError, with the reason, if `name` is not a key of `maps`."""
     if name in maps:
         return
     calls = len(_calls(graph).get(name, []))
@@ -109,7 +109,7 @@ def check_layer(graph: keras.Model, name: str, maps: dict[str, Grid]) -> None:
 
 
 def map_layers(graph: keras.Model) -> list[keras.Layer]:
-    """Layers whose outputs are maps of any size, or lead to a map."""
+    """The layers whose outputs are maps of any size, or lead to a map."""
     depths = sorted(graph._nodes_by_depth, reverse=True)  # the images' depth is the largest
     nodes = [node for depth in depths for node in graph._nodes_by_depth[depth]]
     maps: set[int] = set()  # ids of tensors
@@ -134,7 +134,7 @@ def as_map(x, grid: Grid):
 
 
 def _calls(graph) -> dict[str, list]:
-    """The nodes of each operation in this graph; the operation may have nodes in others."""
+    """The nodes of each operation in this graph; it may have others elsewhere."""
     calls: dict[str, list] = {}
     for nodes in graph._nodes_by_depth.values():
         for node in nodes:
@@ -143,7 +143,7 @@ def _calls(graph) -> dict[str, list]:
 
 
 def _grid(shape) -> Grid | None:
-    """(height, width, channels) of a map or of tokens in a square grid; None: neither."""
+    """(height, width, channels) of a map, or of tokens in a square grid; None: neither."""
     if len(shape) == 4 and None not in shape[1:]:
         return (shape[1], shape[2], shape[3]) if min(shape[1:3]) > 1 else None
     if len(shape) == 3 and None not in shape[1:]:

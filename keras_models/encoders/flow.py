@@ -1,8 +1,8 @@
 """Flows: invertible encoders, whose latent is a feature with as many numbers as the image.
 
 NICE (Dinh et al. 2015, https://arxiv.org/abs/1410.8516) and RealNVP (Dinh et al. 2017,
-https://arxiv.org/abs/1605.08803). By the change of variables (eq. 3 there) the density of u is
-p(z)·|det ∂z/∂u|, and every layer has a triangular Jacobian, whose determinant is a product.
+https://arxiv.org/abs/1605.08803). By the change of variables (their eq. 3), the density of u is
+p(z)·|det ∂z/∂u|. Every layer has a triangular Jacobian, whose determinant is a product.
 """
 
 import abc
@@ -25,16 +25,16 @@ class Flow(Encoder):
     """An invertible encoder z = f(u) of dequantised images u in [0, 1].
 
     Endpoints: "global", the latent z with all its H·W·C numbers; and "local", the same numbers in
-    blocks of 4x4 pixels, [N, H/4, W/4, 16·C]. Images without noise are encoded from the middle of
-    the interval that dequantisation fills. No layer mixes the images of a batch, so training and
-    inference are one map; layers compute in the policy's precision, and what is transformed,
-    float32, stays so.
+        blocks of 4x4 pixels, [N, H/4, W/4, 16·C]. Images without noise are encoded from the middle
+        of the interval that dequantisation fills. No layer mixes the images of a batch, so training
+        and inference are the same map. The networks compute in the policy's precision; the
+        transformed numbers stay float32.
 
     Args:
         image_shape: (height, width, channels) of an image; sides are multiples of 4.
 
     Raises:
-        ValueError: Other sides.
+        ValueError: A side is not a multiple of 4.
     """
 
     def __init__(self, image_shape: Sequence[int], synchronized: bool = False, **kwargs):
@@ -59,7 +59,7 @@ class Flow(Encoder):
 
     @abc.abstractmethod
     def inverse(self, latents: tf.Tensor) -> tf.Tensor:
-        """u, of the latents that `transform` returns."""
+        """u, float32 [N, H, W, C]: the images of the latents that `transform` returns."""
 
     @property
     def endpoint_names(self):
@@ -82,7 +82,7 @@ class Flow(Encoder):
 
 
 def dequantised(images: tf.Tensor, noise: tf.Tensor | float) -> tf.Tensor:
-    """Images in [-1, 1] of 256 levels -> (level + noise)/256 in [0, 1], for noise in [0, 1)."""
+    """Images in [-1, 1] with 256 levels -> (level + noise)/256 in [0, 1], for noise in [0, 1)."""
     levels = (tf.cast(images, tf.float32) + 1.0) * ((LEVELS - 1) / 2)
     return (levels + noise) / LEVELS
 
@@ -91,10 +91,10 @@ def dequantised(images: tf.Tensor, noise: tf.Tensor | float) -> tf.Tensor:
 class NICE(Flow):
     """Additive couplings and a diagonal scaling (Dinh et al. 2015, sections 3 and 5.1).
 
-    The image, scaled to [-1, 1], is a vector. Each coupling keeps the numbers of odd or even
-    positions, by turns, and adds a network of them to the others; z is the result times exp(s).
-    The paper's networks have 4 hidden layers of 2000 units for CIFAR-10, which take 6 times the
-    multiplications; and its images are whitened.
+    The image, scaled to [-1, 1], is a vector. Each coupling keeps the numbers at odd or even
+    positions, alternately, and adds a network of them to the others; z is the result times exp(s).
+    The paper's networks for CIFAR-10 have 4 hidden layers of 2000 units, which take 6 times as many
+    multiplications, and its images are whitened.
 
     Args:
         image_shape: (height, width, channels) of an image.
@@ -160,11 +160,12 @@ class NICE(Flow):
 class RealNVP(Flow):
     """Affine couplings of masked maps at three scales (Dinh et al. 2017, sections 3 and 4.1).
 
-    u becomes logit(α + (1 - 2α)·u), α = 0.05. At each scale but the last: three couplings with
-    checkerboard masks, 2x2 pixels into channels, three couplings with masks of half the channels,
-    and half of the channels are latents. At the last: four couplings with checkerboard masks.
-    Networks are as in the paper, residual, but smaller (one block; 8 filters, doubled at each
-    scale; the paper has 8 blocks of 64), and without batch norm and weight norm.
+    u becomes logit(α + (1 - 2α)·u), α = 0.05. Each scale but the last has three couplings with
+    checkerboard masks, moves 2x2 pixels into channels, has three couplings with masks of half the
+    channels, and outputs half of the channels as latents. The last scale has four couplings with
+    checkerboard masks. Networks are residual, as in the paper, but smaller (one block and 8
+    filters, doubled at each scale, where the paper has 8 blocks of 64), without batch norm and
+    weight norm.
 
     Args:
         image_shape: (height, width, channels) of an image.
@@ -186,7 +187,7 @@ class RealNVP(Flow):
         self.filters = filters
         self.couplings = couplings
         height, width, channels = self.image_shape
-        self.scales: list[list[AffineCoupling]] = []  # of checkerboards, of channels, by turns
+        self.scales: list[list[AffineCoupling]] = []  # checkerboards and channels, alternately
         for scale in range(2):
             name = f"scale{scale}"
             self.scales.append(
@@ -259,12 +260,12 @@ class RealNVP(Flow):
 class AffineCoupling(keras.layers.Layer):
     """y = b·x + (1 - b)·(x·exp(s(b·x)) + t(b·x)) (Dinh et al. 2017, eq. 9).
 
-    s is a tanh times a learned scale of each channel; s = t = 0 at first.
+    s is a tanh times a learned scale per channel; initially s = t = 0.
 
     Args:
         shape: (height, width, channels) of the maps.
-        by_channels: Whether the mask b is 1 for half of the channels, rather than for the fields of
-            one colour of a checkerboard.
+        by_channels: Whether the mask b is 1 for half of the channels. If not, it is 1 for the
+            fields of one colour of a checkerboard.
         flipped: Whether b is 1 for the other half.
         filters: Filters of the network of s and t.
     """
@@ -304,7 +305,7 @@ class AffineCoupling(keras.layers.Layer):
         return (y - shift) * tf.exp(-log_scale)
 
     def _parameters(self, x):
-        """(1 - b)·s and (1 - b)·t, which depend on b·x alone."""
+        """(1 - b)·s and (1 - b)·t, which depend only on b·x."""
         kept = tf.constant(self.kept)
         maps = self.convs[0](x * kept)
         maps += self.convs[2](tf.nn.relu(self.convs[1](tf.nn.relu(maps))))
@@ -314,7 +315,7 @@ class AffineCoupling(keras.layers.Layer):
 
 
 def _network(hidden_units, outputs, name) -> list[keras.layers.Layer]:
-    """Dense layers with ReLU, and one without, which is 0 at first."""
+    """Dense layers with ReLU, then one without, which is initially 0."""
     hidden = [
         layers.Dense(units, activation="relu", name=f"{name}_hidden{i}")
         for i, units in enumerate(hidden_units)

@@ -1,4 +1,4 @@
-"""What a Keras model takes pixels in: (pixel - offset) / scale of pixels in 0..255."""
+"""The pixel values that a Keras model takes: (pixel - offset) / scale of pixels in 0..255."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ def offset_and_scale(scaling: str | Sequence, channels: int) -> tuple[np.ndarray
         channels: Channels of the images.
 
     Raises:
-        ValueError: The scaling is neither, is not of that many channels, or not finite.
+        ValueError: The scaling is neither, is for another number of channels, or is not finite.
     """
     if isinstance(scaling, str):
         if scaling not in INPUT_SCALINGS:
@@ -67,7 +67,7 @@ def integer_dtype(backbone: keras.Model, offset: np.ndarray, scale: np.ndarray) 
     """The integer dtype of the pixels that a backbone takes; None if it takes floats.
 
     Raises:
-        ValueError: The dtype does not hold pixels in 0..255, or these are to be scaled.
+        ValueError: The dtype cannot hold pixels in 0..255, or the pixels are to be scaled.
     """
     dtype = backbone.inputs[0].dtype
     if keras.backend.is_float_dtype(dtype):

@@ -1,4 +1,4 @@
-"""`.keras` files from untrusted sources, read without running programs in them."""
+"""`.keras` files from untrusted sources, read without running the programs in them."""
 
 import json
 import os
@@ -12,25 +12,25 @@ MAX_UNPACKED = 2**34  # bytes of a .keras file, whose weights are not compressed
 def load(path: str) -> keras.Model:
     """The model in a .keras file, not compiled.
 
-    It is loaded in safe mode: Lambda layers, which are programs, are refused
+    It is loaded in safe mode, which refuses Lambda layers, because they are programs
     (https://keras.io/api/models/model_saving_apis/model_saving_and_loading/).
 
     Args:
         path: Path of the file.
 
     Raises:
-        ValueError: It would unpack to elsewhere, or to too many bytes. On a damaged file, Keras and
-            its parsers raise errors of many other types.
+        ValueError: The archive would unpack to another folder, or to too many bytes. For a damaged
+            file, Keras and its parsers raise errors of many other types.
     """
     _check_archive(path)
     return keras.models.load_model(path, compile=False, safe_mode=True)
 
 
 def input_size(path: str) -> tuple[int, int] | None:
-    """Height and width of a model's images, where its input fixes them; read without loading it.
+    """Height and width of a model's images, if its input fixes them; read without loading it.
 
     Args:
-        path: Path of a .keras file. None is returned, too, of one that cannot be read.
+        path: Path of a .keras file. The result is also None if it cannot be read.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -47,13 +47,13 @@ def input_size(path: str) -> tuple[int, int] | None:
 
 
 def load_or_value_error(path: str) -> keras.Model:
-    """The model in a .keras file as by `load`; every failure is a ValueError of one line.
+    """The model in a .keras file, as from `load`; every failure is a ValueError of one line.
 
     Args:
         path: Path of the file.
 
     Raises:
-        ValueError: There is no such file, or it cannot be loaded.
+        ValueError: The file does not exist or cannot be loaded.
     """
     if not os.path.isfile(path):
         raise ValueError(f"there is no file {path!r}")

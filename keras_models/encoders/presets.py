@@ -17,10 +17,10 @@ class Preset:
 
     Attributes:
         family: The encoder's class.
-        arguments: Arguments of its constructor; without `image_shape` if it fits many.
+        arguments: Arguments of its constructor, without `image_shape` if several shapes fit.
         parameters: Number of trainable parameters, as the authors' code counts them, with a global
             feature of 64 units; None if it depends on the image.
-        source: Where the architecture is from.
+        source: Where the architecture comes from.
     """
 
     family: type[Encoder]
@@ -30,7 +30,7 @@ class Preset:
 
     @property
     def image_size(self) -> int | None:
-        """The images' side in pixels; None: any."""
+        """The side of the images in pixels; None: any."""
         return self.arguments["image_shape"][0] if "image_shape" in self.arguments else None
 
     @property
@@ -55,7 +55,7 @@ _ALEX_CONVOLUTIONS = (
 # (filters, stride, blocks)
 _RESNET19 = ((64, 1, 2), (128, 2, 1), (128, 1, 1), (256, 2, 1), (256, 1, 1))
 _RESNET34 = ((64, 1, 3), (128, 2, 1), (128, 1, 5), (256, 2, 1), (256, 1, 2))
-# A linear feature of each crop and nothing above; no batch norm, which would mix the crops.
+# A linear feature of each crop and no layers above; no batch norm, which would mix the crops.
 _CROP_FEATURES = {
     "top_convolutions": (),
     "latent_dim": 0,

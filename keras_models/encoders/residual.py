@@ -14,8 +14,9 @@ from keras_models.nn import layers
 class ResidualBlock(keras.layers.Layer):
     """k x k convolution -> 1x1 convolution, plus a shortcut; ReLU.
 
-    No padding, no biases, batch norm after each convolution and ReLU after the first. The shortcut
-    is a convolution of the same kernel and stride with batch norm and ReLU, or for 1x1 the input.
+    There is no padding and no bias; batch norm follows each convolution, and ReLU the first. The
+    shortcut is a convolution of the same kernel and stride with batch norm and ReLU; for 1x1 it is
+    the input itself.
 
     Args:
         filters: Filters of all convolutions.

@@ -16,8 +16,8 @@ GROWTH = 4
 class Bottleneck(keras.layers.Layer):
     """1x1, 3x3 with the stride, 1x1 to four times the filters; plus the input; ReLU.
 
-    Convolutions without bias, batch norm after each, ReLU after the first two. Where the shape
-    changes, the input passes a 1x1 convolution of that stride and batch norm.
+    Convolutions have no bias; batch norm follows each, and ReLU the first two. If the shape
+    changes, the input passes through a 1x1 convolution of that stride and batch norm.
 
     Args:
         filters: Filters of the first two convolutions.

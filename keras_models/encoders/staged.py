@@ -8,7 +8,7 @@ from keras_models.encoders.base import Encoder
 
 
 class StagedEncoder(Encoder):
-    """An encoder of stages, one after another.
+    """An encoder made of stages, one after another.
 
     Subclasses build the stages from their arguments, which are their configuration.
 
@@ -58,6 +58,6 @@ class StagedEncoder(Encoder):
             stage.trainable = False
 
     def config_of(self, *arguments: str) -> dict:
-        """The configuration: these constructor arguments, and those of all encoders."""
+        """The configuration: these constructor arguments and those that all encoders have."""
         shared = ("name", "image_shape", "synchronized")
         return {name: getattr(self, name) for name in (*shared, *arguments)}

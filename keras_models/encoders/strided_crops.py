@@ -23,23 +23,23 @@ class StridedCropsNet(StagedEncoder):
     Args:
         image_shape: (height, width, channels) of an image.
         crops: (side of a crop, stride from one to the next) in pixels.
-        convolutions: Convolutions on each crop: (filters, kernel, stride, padding), and True for a
-            max pool.
-        top_convolutions: Convolutions on the folded map, likewise.
+        convolutions: Convolutions on each crop: (filters, kernel, stride, padding), and True to add
+            a max pool.
+        top_convolutions: Convolutions on the folded map, in the same form.
         dense_units: Units of each hidden dense layer.
-        latent_dim: Units of the global feature; 0: the last map's locations are the globals.
-        crop_dim: Units of one global per crop, a linear map of its features, in place of layers on
-            the folded map; 0: none.
+        latent_dim: Units of the global feature; 0: each location of the last map is a global.
+        crop_dim: Units of one global per crop, which is a linear map of the crop's features and
+            replaces the layers on the folded map; 0: none.
         dropout: Dropout rate after the fold, of convolutions (whole channels) and dense layers.
         use_bias: Whether the crops' convolutions and the dense layers have biases.
         norm: Whether batch norm follows the convolutions.
-        kernel_stddev: Standard deviation of the normal initialisation of all but the global layer;
-            None: uniform.
+        kernel_stddev: Standard deviation of the normal initialisation of all layers but the global
+            one; None: uniform.
         synchronized: Whether batch norm takes its statistics over all replicas.
 
     Raises:
-        ValueError: The crops do not cover the image; `latent_dim` without dense layers, dense
-            layers without `latent_dim`, or `crop_dim` with either.
+        ValueError: The crops do not cover the image; `latent_dim` is given without dense layers,
+            dense layers without `latent_dim`, or `crop_dim` with either.
     """
 
     def __init__(

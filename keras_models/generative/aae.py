@@ -13,9 +13,9 @@ from keras_models.objective_model import Batch, Losses
 class AdversarialAutoencoder(Autoencoder):
     """An autoencoder whose codes are matched with a prior (Makhzani et al. 2016).
 
-    The codes are the global feature mapped into the prior's support, for both discriminator and
-    decoder, so samples of the prior can be decoded. The encoder is deterministic. The paper's two
-    phases, reconstruction and regularisation, are one step on the sum of their losses.
+    The codes are the global feature mapped into the prior's support, for both the discriminator and
+    the decoder, so samples of the prior can be decoded. The encoder is deterministic. The paper's
+    two phases, reconstruction and regularisation, are one step here, on the sum of their losses.
 
     Args:
         encoder: Images -> endpoints.
@@ -24,7 +24,7 @@ class AdversarialAutoencoder(Autoencoder):
         seed: Seed of the random numbers drawn in training.
 
     Raises:
-        ValueError: As `Autoencoder`; or the weight of `matching` is 0, which leaves an
+        ValueError: As for `Autoencoder`; or the weight of `matching` is 0, which leaves only an
             autoencoder.
     """
 

@@ -15,21 +15,20 @@ from keras_models.nn import layers
 class ALI(BiGAN):
     """BiGAN whose codes are drawn from q(z|x) (Dumoulin et al. 2017, section 2.2, algorithm 1).
 
-    https://arxiv.org/abs/1606.00704. The prior is N(0, I), and q(z|x) = N(Y, diag σ²), from which
-    one z is drawn for each image (section 2.6): z = Y + σ·ε. The mean Y is the global feature,
-    which is evaluated and exported; log σ² is a linear map of the endpoint fc, or of Y if there is
-    no fc. The losses of both players are those of `BiGAN`, without saturation as in their algorithm
-    1.
+    https://arxiv.org/abs/1606.00704. The prior is N(0, I), and q(z|x) = N(Y, diag σ²). One z is
+    drawn from it for each image (section 2.6): z = Y + σ·ε. The mean Y is the global feature, which
+    is evaluated and exported; log σ² is a linear map of the endpoint fc, or of Y if there is no fc.
+    The losses of both players are the non-saturating ones of `BiGAN`, as in their algorithm 1.
 
     Args:
         encoder: Images -> endpoints.
         generator: Codes [N, D] -> images in [-1, 1], of the encoder's shape.
         discriminator: (images, codes) -> logits.
-        penalty: λ of the gradient penalty; the original has none, and dropout instead.
+        penalty: λ of the gradient penalty; the original has none and uses dropout instead.
         seed: Seed of the random numbers drawn in training.
 
     Raises:
-        ValueError: As `BiGAN`.
+        ValueError: As for `BiGAN`.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""β-TCVAE: a VAE whose total correlation has a weight."""
+"""β-TCVAE: a VAE with a weight on its total correlation."""
 
 import math
 
@@ -26,9 +26,9 @@ class BetaTCVAE(VAE):
         TC(z) = E[log q(z) - Σ_j log q(z_j)]         total correlation,
         KL_j = E[log q(z_j) - log p(z_j)]            dimension-wise KL divergence,
 
-    whose sum is the KL divergence of a VAE; β = 1 gives the VAE's objective. One z is drawn of each
-    image, and q(z) and q(z_j) are estimated from the M images of a batch (`log_weights`). Posterior
-    and likelihood are those of `VAE`. On replicas the batch is that of all of them.
+    whose sum is the KL divergence of a VAE; β = 1 gives the VAE's objective. One z is drawn for
+    each image, and q(z) and q(z_j) are estimated from the M images of a batch (`log_weights`).
+    Posterior and likelihood are those of `VAE`. On replicas, the batch is the one of all replicas.
 
     Args:
         encoder: Images -> endpoints.
@@ -39,7 +39,7 @@ class BetaTCVAE(VAE):
         seed: Seed of the random numbers drawn in training.
 
     Raises:
-        ValueError: As `Autoencoder`; or an unknown sampling.
+        ValueError: As for `Autoencoder`; or the sampling is unknown.
     """
 
     def __init__(
@@ -112,16 +112,16 @@ def log_weights(sampling: str, batch, own: tf.Tensor, images: int) -> tf.Tensor:
 
     Weighted (minibatch-weighted sampling, Chen et al. 2018, eq. 5): w = 1/(N·M).
 
-    Stratified (minibatch-stratified sampling, appendix C.2): 1/N for the image of which z_i was
-    drawn, which is in the batch for certain, and (N - 1)/(N·K) for each of the K = M - 1 others,
-    which are drawn without replacement from the other N - 1: the estimate of q(z_i) is unbiased.
-    The paper gives 1/K to K - 1 of the others and (N - K)/(N·K) to the last; the weights here are
-    the average over which of them is the last, with the same mean and no more variance.
+    Stratified (minibatch-stratified sampling, appendix C.2): w = 1/N for the image from which z_i
+    was drawn, which is certainly in the batch, and (N - 1)/(N·K) for each of the K = M - 1 others,
+    which are drawn without replacement from the other N - 1. The estimate of q(z_i) is unbiased.
+    The paper gives 1/K to K - 1 of the others and (N - K)/(N·K) to the last. The weights here are
+    the average over the choice of the last one, with the same mean and no more variance.
 
     Args:
         sampling: One of `SAMPLINGS`.
         batch: M.
-        own: int32 [n], the position in the batch of the image of each z_i.
+        own: int32 [n], the batch position of the image from which each z_i was drawn.
         images: N.
 
     Returns:

@@ -15,10 +15,10 @@ class BiGAN(EncoderModel):
     """An encoder and a generator against a discriminator of pairs (Donahue et al. 2017, eq. 3).
 
     The discriminator distinguishes encoded pairs (x, E(x)) of images from generated pairs (G(z), z)
-    of samples of the prior. It maximises E[log D(x, E(x))] + E[log(1 - D(G(z), z))] minus the
-    gradient penalty of `adversary.losses`. Encoder and generator together minimise the loss with
-    the sides exchanged, -E[log(1 - D(x, E(x)))] - E[log D(G(z), z)], which does not saturate (their
-    section 3.4). The encoder is deterministic; `ALI` has a stochastic one.
+    of prior samples. It maximises E[log D(x, E(x))] + E[log(1 - D(G(z), z))] minus the gradient
+    penalty of `adversary.losses`. Encoder and generator together minimise the loss with the sides
+    exchanged, -E[log(1 - D(x, E(x)))] - E[log D(G(z), z)], which does not saturate (their section
+    3.4). The encoder is deterministic; that of `ALI` is stochastic.
 
     Args:
         encoder: Images -> endpoints; E(x) is the global feature mapped into the prior's support.

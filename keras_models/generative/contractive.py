@@ -14,8 +14,8 @@ from keras_models.objective_model import Batch, Losses
 class Standardisation(keras.layers.BatchNormalization):
     """Batch norm of [N, D] without scale and offset, whose second derivatives are exact.
 
-    Those of Keras' are not: its variance takes the mean for a constant, which changes no first
-    derivative.
+    Those of Keras' batch norm are not exact: its variance treats the mean as a constant, which does
+    not affect first derivatives.
     """
 
     def call(self, inputs, training=None, mask=None):
@@ -40,26 +40,27 @@ class ContractiveAutoencoder(Autoencoder):
 
         E‖Jᵀv‖² = E vᵀ(JJᵀ)v = tr(JJᵀ) = ‖J‖²_F,
 
-    which is unbiased, with variance 2·Σ_{i≠j} (JJᵀ)²_ij over the number of projections; each takes
-    one vector-Jacobian product.
+    which is unbiased; its variance is 2·Σ_{i≠j} (JJᵀ)²_ij divided by the number of projections.
+    Each projection takes one vector-Jacobian product.
 
-    Two choices are ours. The paper's decoder has the encoder's weights, transposed, so that codes
-    cannot shrink while the decoder grows; this one has its own, and begins with batch norm, which
-    would undo any shrinking. So h is the global feature standardised by the batch (batch norm
-    without scale and offset), whose Jacobian does not depend on the feature's scale. And batch norm
-    makes the codes of a batch depend on all its images: J is the Jacobian of the batch's codes with
-    respect to the batch's images, and the penalty is its squared norm over the number of images.
-    That is the mean of the images' own ‖J_h(x)‖²_F where no image influences another's code.
+    Two choices are ours. First, the paper's decoder has the transposed weights of the encoder, so
+    that codes cannot shrink while the decoder grows. This decoder has its own weights, and starts
+    with batch norm, which would undo any shrinking. So h is the global feature standardised by the
+    batch (batch norm without scale and offset), whose Jacobian does not depend on the feature's
+    scale. Second, batch norm makes the codes of a batch depend on all its images: J is the Jacobian
+    of the batch's codes with respect to the batch's images, and the penalty is its squared norm
+    divided by the number of images. If no image influences another's code, that is the mean of the
+    images' own ‖J_h(x)‖²_F.
 
     Args:
         encoder: Images -> endpoints; the global feature is decoded.
         decoder: Codes [N, D] -> images in [-1, 1], of the encoder's shape.
         penalty: λ.
-        projections: Number of projections v of each image, averaged.
+        projections: Number of projections v per image, over which the estimate is averaged.
         seed: Seed of the random numbers drawn in training.
 
     Raises:
-        ValueError: As `Autoencoder`; `penalty` is negative, or `projections` less than 1.
+        ValueError: As for `Autoencoder`; or `penalty` is negative, or `projections` is less than 1.
     """
 
     def __init__(
@@ -103,7 +104,7 @@ class ContractiveAutoencoder(Autoencoder):
         return Losses(error + self.penalty * squared_norm, None, metrics, codes)
 
     def _signs(self, random, codes) -> list[tf.Tensor]:
-        """Independent signs of the shape of the codes, one for each projection."""
+        """Independent signs in the shape of the codes, one tensor per projection."""
         noise = random.uniform(
             "projections", tf.shape(codes)[0], (self.projections, self.encoder.global_dim)
         )

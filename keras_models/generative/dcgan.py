@@ -17,10 +17,10 @@ class DCGAN(EncoderModel):
 
     https://arxiv.org/abs/1511.06434. The logit is a linear map of the leaky ReLU of the global
     feature Y, so all endpoints are layers of the discriminator: its features, as in their section
-    5. It minimises -E[log D(x)] - E[log(1 - D(G(z)))] (Goodfellow et al. 2014, eq. 1), and the
-    generator, which is the adversary, -E[log D(G(z))], which does not saturate. Codes z are uniform
-    in [-1, 1]. Images and generated images are separate batches for batch norm, whose moving
-    statistics are those of the images alone.
+    5. The discriminator minimises -E[log D(x)] - E[log(1 - D(G(z)))] (Goodfellow et al. 2014, eq.
+    1). The generator, which is the adversary, minimises -E[log D(G(z))], which does not saturate.
+    Codes z are uniform in [-1, 1]. Images and generated images are separate batches for batch norm,
+    whose moving statistics come from the images alone.
 
     Args:
         encoder: Images -> endpoints.
@@ -49,16 +49,16 @@ class DCGAN(EncoderModel):
         return self.generator.trainable_variables
 
     def generated(self, count, random: StepRandom, training: bool) -> tf.Tensor:
-        """Generated images, of `count` codes."""
+        """Generated images, one for each of `count` codes."""
         codes = random.uniform("codes", count, (self.generator.latent_dim,))
         return self.generator(2.0 * codes - 1.0, training=training)
 
     def scores(self, features: tf.Tensor) -> tf.Tensor:
-        """float32 [N]: logits of being an image of the data, from the global features."""
+        """float32 [N]: logits that images belong to the data, from their global features."""
         return tf.cast(self.logit(tf.nn.leaky_relu(features, LEAK))[:, 0], tf.float32)
 
     def both_features(self, images, generated, random: StepRandom, training: bool):
-        """The global features of the images, and of the generated ones."""
+        """The global features of the images and of the generated images."""
         statistics = [
             v
             for v in self.encoder.non_trainable_weights

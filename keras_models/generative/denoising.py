@@ -14,11 +14,11 @@ from keras_models.objective_model import Batch, Losses
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
 class Corruption:
-    """The corruption q(x̃|x) of a denoising autoencoder; the two parts can be combined.
+    """The corruption q(x̃|x) of a denoising autoencoder; its two kinds can be combined.
 
     Masking (Vincent et al. 2008, section 2.3, https://doi.org/10.1145/1390156.1390294): a fixed
-    number ν·d of an example's d numbers, chosen at random, are set to 0, each pixel and channel on
-    its own. Gaussian noise (Vincent et al. 2010, section 3.3,
+    number ν·d of an example's d numbers, chosen at random, is set to 0, for each pixel and channel
+    separately. Gaussian noise (Vincent et al. 2010, section 3.3,
     https://www.jmlr.org/papers/v11/vincent10a.html): x̃ ~ N(x, σ²I).
 
     Args:
@@ -74,9 +74,9 @@ class Corruption:
 class DenoisingAutoencoder(Autoencoder):
     """Minimises E‖x - g(f(x̃))‖² for corrupted images x̃ (Vincent et al. 2008, eq. 5).
 
-    The error is the mean over all pixels and channels, corrupted or not. The paper's own loss is
-    the cross-entropy of numbers in [0, 1]; the squared error, for real numbers, is that of Vincent
-    et al. 2010, section 2.2. The probe beside training gets the features of the corrupted images.
+    The error is the mean over all pixels and channels, corrupted or not. The loss in the paper is
+    the cross-entropy of numbers in [0, 1]; the squared error, for real numbers, is from Vincent et
+    al. 2010, section 2.2. The probe trained beside the model gets features of corrupted images.
 
     Args:
         encoder: Images -> endpoints; the global feature is the code.
@@ -85,7 +85,7 @@ class DenoisingAutoencoder(Autoencoder):
         seed: Seed of the random numbers drawn in training.
 
     Raises:
-        ValueError: As `Autoencoder`.
+        ValueError: As for `Autoencoder`.
     """
 
     def __init__(self, encoder, decoder, corruption: Corruption, seed: int = 0, **kwargs):

@@ -12,7 +12,7 @@ from keras_models.objective_model import Batch, Losses, ObjectiveModel
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
 class Generator(ObjectiveModel):
-    """Prior matching reversed: noise is decoded, and the target distribution is the images'.
+    """Prior matching reversed: noise is decoded, and the target distribution is that of images.
 
     Deep InfoMax matches encoded images with a prior; here decoded samples of a prior are matched
     with images, by the same losses.
@@ -119,10 +119,10 @@ def image_generator(
     seed: int = 0,
     synchronized: bool = False,
 ) -> Generator:
-    """A generator of images of that shape, with the authors' decoder and a prior by name.
+    """A generator of images of that shape, with the authors' decoder and a named prior.
 
     Raises:
-        ValueError: Sides that the decoder cannot output; unknown prior or divergence.
+        ValueError: The decoder cannot output these sides, or the prior or divergence is unknown.
     """
     filters = decoders.filters_for(image_shape)
     decoder = decoders.Decoder(image_shape, latent_dim, filters, synchronized, name="decoder")

@@ -1,4 +1,4 @@
-"""InfoGAN: a GAN whose generated images tell a part of their code."""
+"""InfoGAN: a GAN whose generated images reveal a part of their code."""
 
 import math
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ class Code(NamedTuple):
     """The parts of a code.
 
     Attributes:
-        noise: float32 [N, Z] in [-1, 1], of which the image need tell nothing.
+        noise: float32 [N, Z] in [-1, 1], about which the image need reveal nothing.
         categories: float32 [N, K_i], one-hot, one tensor for each categorical code.
         continuous: float32 [N, C] in [-1, 1].
     """
@@ -44,15 +44,15 @@ class InfoGAN(DCGAN):
 
     Args:
         encoder: Images -> endpoints.
-        generator: Codes -> images in [-1, 1], of the encoder's shape; its `latent_dim` is
-            `code_size` of the same arguments.
+        generator: Codes -> images in [-1, 1], of the encoder's shape; its `latent_dim` is at least
+            the `code_size` of the same arguments.
         categories: K_i, the number of categories of each categorical code.
         continuous: C, the number of continuous codes, uniform in [-1, 1].
         information: λ.
         seed: Seed of the random numbers drawn in training.
 
     Raises:
-        ValueError: As `DCGAN`; there is no code, or no room for noise in the generator's input.
+        ValueError: As for `DCGAN`; or there is no code, or no room for it in the generator's input.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class InfoGAN(DCGAN):
         self.recognition.build((None, HIDDEN_UNITS))
 
     def code(self, count, random: StepRandom) -> Code:
-        """A code for each generated image."""
+        """A random code for each generated image."""
         numbers = random.uniform("codes", count, (self.noise_dim + self.continuous,))
         noise, continuous = tf.split(2.0 * numbers - 1.0, [self.noise_dim, self.continuous], axis=1)
         chosen = random.uniform("categories", count, (len(self.categories),))
@@ -136,5 +136,5 @@ class InfoGAN(DCGAN):
 
 
 def code_size(categories: Sequence[int], continuous: int) -> int:
-    """The numbers of a generator's input that hold the codes."""
+    """How many numbers of a generator's input the codes take."""
     return sum(categories) + continuous

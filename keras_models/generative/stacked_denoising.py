@@ -21,19 +21,19 @@ class StackedDenoisingAutoencoder(EncoderModel):
     """Greedy layer-wise pretraining by denoising (Vincent et al. 2010, section 3.4).
 
     https://www.jmlr.org/papers/v11/vincent10a.html. Layer l of the encoder learns as a denoising
-    autoencoder of its own input x_l, which the layers below compute from the clean image; they are
-    fixed and compute as in inference:
+    autoencoder of its own input x_l, which the layers below compute from the clean image. Those are
+    fixed and compute as in inference. The loss is
 
         E‖x_l - g_l(f_l(x̃_l))‖², averaged over the numbers of x_l, x̃_l a corruption of x_l.
 
-    f_l is a stage of the encoder, whole (convolution or dense layer, batch norm, ReLU; the last is
-    linear), and g_l a linear `MapDecoder` with weights of its own. Each layer learns for
-    `stage_steps` steps, one after another, the last for all steps that remain. Whose turn it is
-    depends on the step alone, so a run resumes exactly. The paper then trains the whole network on
-    labels; here the features are those of the pretraining.
+    f_l is a whole stage of the encoder (convolution or dense layer, batch norm, ReLU; the last is
+    linear), and g_l is a linear `MapDecoder` with its own weights. The layers learn one after
+    another, each for `stage_steps` steps, and the last for all steps that remain. The layer of a
+    step depends only on the step's number, so a run resumes exactly. The paper then trains the
+    whole network on labels; here the features are those of the pretraining.
 
     As for frozen backbones, `fit` and `train_on_batch` set the layer of a step, and a custom loop
-    calls `apply_frozen_steps`; a change of layer traces the training function anew.
+    calls `apply_frozen_steps`. A change of layer traces the training function anew.
 
     Args:
         encoder: Images -> endpoints; a `ConvNet`.
@@ -42,7 +42,7 @@ class StackedDenoisingAutoencoder(EncoderModel):
         seed: Seed of the random numbers drawn in training.
 
     Raises:
-        ValueError: `stage_steps` is less than 1; when built, the encoder is no `ConvNet`.
+        ValueError: `stage_steps` is less than 1; or when built, the encoder is not a `ConvNet`.
     """
 
     def __init__(self, encoder, corruption: Corruption, stage_steps: int, seed: int = 0, **kwargs):
@@ -70,7 +70,7 @@ class StackedDenoisingAutoencoder(EncoderModel):
         self._set_trainable(self.stage)
 
     def compile(self, *args, **kwargs):
-        """As `ObjectiveModel.compile`.
+        """Like `ObjectiveModel.compile`, which has the arguments.
 
         Raises:
             ValueError: Also if a layer's steps are not a multiple of `steps_per_execution`.
@@ -95,7 +95,7 @@ class StackedDenoisingAutoencoder(EncoderModel):
 
     @property
     def changes_between_steps(self):
-        """True: a step's layer depends on its number."""
+        """True: which layer a step trains depends on its number."""
         return True
 
     def apply_frozen_steps(self) -> None:
@@ -113,7 +113,7 @@ class StackedDenoisingAutoencoder(EncoderModel):
         return zip(self.encoder.stages, self.decoders, strict=True)
 
     def _set_trainable(self, stage: int | None) -> None:
-        """Makes one layer trainable, or all."""
+        """Makes one layer trainable, or all of them."""
         for i, parts in enumerate(self._parts()):
             for part in parts:
                 part.trainable = stage is None or i == stage
@@ -142,7 +142,7 @@ class StackedDenoisingAutoencoder(EncoderModel):
 class MapDecoder(keras.layers.Layer):
     """A linear map from a layer's output to its input.
 
-    Of a map to a map: nearest-neighbour upsampling and a convolution 3x3; else a dense layer.
+    From map to map it is nearest-neighbour upsampling and a convolution 3x3; else a dense layer.
 
     Args:
         target: Shape of the layer's input, without the batch.
@@ -163,7 +163,7 @@ class MapDecoder(keras.layers.Layer):
         self.built = True
 
     def call(self, code):
-        """float32 [N, *target]."""
+        """The layer's input as decoded from its output: float32 [N, *target]."""
         if self._is_map:
             code = _upsampled(code, self.target[:2])
         return tf.reshape(tf.cast(self.linear(code), tf.float32), [-1, *self.target])
@@ -173,7 +173,7 @@ class MapDecoder(keras.layers.Layer):
 
 
 def _upsampled(maps, sides):
-    """Each value repeated so often that the sides are at least these, and cut to them."""
+    """Each value repeated until the sides are at least these, then cut to them."""
     (height, width), channels = maps.shape[1:3], maps.shape[3]
     rows, columns = (-(-side // own) for side, own in zip(sides, (height, width), strict=True))
     repeated = tf.tile(maps[:, :, tf.newaxis, :, tf.newaxis], [1, 1, rows, 1, columns, 1])

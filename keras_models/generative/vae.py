@@ -17,8 +17,8 @@ class VAE(Autoencoder):
 
     ELBO = E[log p(x|z)] - β KL(q(z|x) ‖ p(z)), with p(z) = N(0, I), p(x|z) = N(decoded z, I) and
     q(z|x) = N(Y, diag σ²), from which one z is drawn. The mean Y is the global feature, which is
-    evaluated and exported; log σ² is a linear map of the endpoint fc, or of Y if there is no fc.
-    β = 1; a larger β gives a β-VAE (Higgins et al. 2017, eq. 4).
+    evaluated and exported; log σ² is a linear map of the endpoint fc, or of Y if there is no fc. β
+    = 1; a larger β gives a β-VAE (Higgins et al. 2017, eq. 4).
 
     Args:
         encoder: Images -> endpoints.
@@ -27,7 +27,7 @@ class VAE(Autoencoder):
         seed: Seed of the random numbers drawn in training.
 
     Raises:
-        ValueError: As `Autoencoder`.
+        ValueError: As for `Autoencoder`.
     """
 
     def __init__(self, encoder, decoder, kl_weight: float = 1.0, seed: int = 0, **kwargs):
@@ -72,5 +72,5 @@ class VAE(Autoencoder):
 
 
 def input_of_variance(endpoints: dict) -> str:
-    """The endpoint whose linear map is log σ²: fc, or global of an encoder without fc."""
+    """The endpoint whose linear map is log σ²: fc, or global for an encoder without fc."""
     return "fc" if "fc" in endpoints else "global"

@@ -1,3 +1,3 @@
-"""Layers and networks of which encoders, critics and decoders consist."""
+"""The layers and networks that encoders, critics and decoders consist of."""
 
 PACKAGE = "keras_models"  # Keras' package name of our serializable classes

@@ -1,4 +1,4 @@
-"""Decoders: a vector to an image."""
+"""Decoders: from a vector to an image."""
 
 import math
 from collections.abc import Sequence
@@ -37,19 +37,19 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
 class Decoder(keras.Model):
     """The authors' decoder: a dense layer, transposed convolutions, a convolution, tanh.
 
-    Batch norm and ReLU after all but the last. The default for 32x32 images of 3 channels, from 64
-    numbers, has 3,296,256 parameters.
+    Batch norm and ReLU follow all layers but the last. The default, from 64 numbers to 32x32 images
+    with 3 channels, has 3,296,256 parameters.
 
     Args:
         image_shape: (height, width, channels); each side is divisible by 2 once per transposed
             convolution.
         latent_dim: D, units of a code.
         filters: Filters of the dense layer's map and of each transposed convolution, which doubles
-            the map's sides.
+            the sides of the map.
         synchronized: Whether batch norm takes its statistics over all replicas.
 
     Raises:
-        ValueError: Doubling cannot give these sides.
+        ValueError: These sides cannot be reached by doubling.
     """
 
     def __init__(
@@ -111,10 +111,10 @@ class Decoder(keras.Model):
 
 
 def filters_for(image_shape: Sequence[int]) -> tuple[int, ...]:
-    """The filters with which `Decoder` outputs images of that shape, from a map of at least 4x4.
+    """The filters with which `Decoder` outputs images of this shape, from a map of at least 4x4.
 
     Raises:
-        ValueError: Doubling a map of 4 to 7 pixels a side cannot give these sides.
+        ValueError: These sides cannot be reached by doubling a map of 4 to 7 pixels a side.
     """
     height, width = image_shape[:2]
     doublings = 0

@@ -38,7 +38,7 @@ class Discriminator(keras.Model):
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
 class ImageDiscriminator(keras.Model):
-    """Real or generated image: strided convolutions with leaky ReLU (slope 0.2) and one logit.
+    """Real or generated image: strided convolutions with leaky ReLU (slope 0.2), and one logit.
 
     There is no batch norm, because the gradient penalty is defined per image.
 
@@ -68,18 +68,20 @@ class ImageDiscriminator(keras.Model):
 class PairDiscriminator(keras.Model):
     """Encoded or generated pair of image and code: the discriminator of BiGAN and ALI.
 
-    As ALI's (Dumoulin et al. 2017, https://arxiv.org/abs/1606.00704, appendix A): the image has
-    the convolutions of `ImageDiscriminator` and a dense layer, the code has dense layers of its
-    own, and both results, of equally many numbers, are concatenated for the joint layers and one
-    logit. With no layers of the code's own, the code is concatenated with the flattened output of
-    the convolutions. Leaky ReLU (slope 0.2) after each layer but the last; no batch norm, for the
-    same reason as in `ImageDiscriminator`. Kernels before a leaky ReLU are initialised by He et al.
-    2015 (https://arxiv.org/abs/1502.01852, eq. 15), which keeps the signal's size through the
-    layers; with the other networks' initialisation each layer shrinks it to 0.4.
+    It is built like ALI's (Dumoulin et al. 2017, https://arxiv.org/abs/1606.00704, appendix A). The
+    image passes through the convolutions of `ImageDiscriminator` and a dense layer, and the code
+    through its own dense layers. Both results have the same size and are concatenated for the joint
+    layers and one logit. If the code has no layers of its own, it is concatenated with the
+    flattened output of the convolutions. Leaky ReLU (slope 0.2) follows each layer but the last;
+    there is no batch norm, for the same reason as in `ImageDiscriminator`. Kernels before a leaky
+    ReLU are initialised by He et al. 2015 (https://arxiv.org/abs/1502.01852, eq. 15), which keeps
+    the size of the signal through the layers; with the other networks' initialisation, each layer
+    shrinks it to 0.4.
 
     Args:
         filters: Filters of the 4x4 convolutions of stride 2.
-        code_units: Units of the code's dense layers; the image's has as many as the last.
+        code_units: Units of the code's dense layers; the image's dense layer has as many as the
+            last.
         hidden_units: Units of the joint dense layers.
     """
 
@@ -137,7 +139,7 @@ def _dense_layers(name, units):
 
 
 def _build_dense(dense_layers, size: int) -> int:
-    """Builds dense layers for that many numbers and returns the number of their outputs."""
+    """Builds dense layers for that many inputs and returns the number of their outputs."""
     for layer in dense_layers:
         layer.build((None, size))
         size = layer.units
@@ -145,7 +147,7 @@ def _build_dense(dense_layers, size: int) -> int:
 
 
 def _apply(dense_layers, x):
-    """Each dense layer, with leaky ReLU."""
+    """Applies each dense layer, with leaky ReLU."""
     for layer in dense_layers:
         x = tf.nn.leaky_relu(layer(x), LEAK)
     return x

@@ -118,11 +118,11 @@ def _kernel_gradient(large, small):
 class FusedAdam(keras.optimizers.Adam):
     """Keras' Adam with TensorFlow's fused kernel.
 
-    The results are equal up to rounding, and the variables are the same; Keras' implementation runs
-    one operation, and one pass over the variable's memory, per step of the equations.
+    The results are equal up to rounding, and the variables are the same. Keras' implementation runs
+    one operation, and one pass over the variable's memory, for each step of the equations.
 
     `set_rate` gives some variables another learning rate. Scaling the loss or the gradient would
-    not: Adam's step does not depend on the gradient's scale.
+    not do so, because Adam's step does not depend on the gradient's scale.
 
     Raises:
         ValueError: `amsgrad`, which the kernel does not support.
@@ -140,9 +140,9 @@ class FusedAdam(keras.optimizers.Adam):
         Args:
             variables: Variables that the optimizer is built on.
             scale: Factor of their learning rate, and therefore of their weight decay.
-            first_step: Step of their first update, from 0. Adam divides its moving averages by
-                1 - β^t, because they start at 0 (Kingma & Ba 2015, section 3), and t counts from
-                this step. Counted from step 0, the first updates of later variables would be
+            first_step: Step of their first update, counted from 0. Adam divides its moving averages
+                by 1 - β^t, because they start at 0 (Kingma & Ba 2015, section 3), and t counts from
+                this step. If t counted from step 0, the first updates of later variables would be
                 (1 - β1) / √(1 - β2) times too large: 16 times with betas of 0.5 and 0.999.
         """
         for variable in variables:

@@ -2,7 +2,7 @@
 
 The authors used PyTorch's defaults, which differ from Keras': kernels and biases uniform in
 ±1/√fan_in, batch norm with epsilon 1e-5 and momentum 0.9, layer norm with epsilon 1e-5, and
-explicit symmetric padding. Results depend on them.
+explicit symmetric padding. The results depend on them.
 """
 
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ class Dense(keras.layers.Dense):
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class DenseStack(keras.layers.Layer):
-    """Dense layers with ReLU, then one without.
+    """Dense layers with ReLU, then one without it.
 
     Args:
         hidden_units: Units of each layer with ReLU.

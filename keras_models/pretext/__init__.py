@@ -1,1 +1,1 @@
-"""Models that learn by predicting a part of an image from another."""
+"""Models that learn by predicting one part of an image from another."""

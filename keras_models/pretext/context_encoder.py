@@ -1,4 +1,4 @@
-"""The context encoder: an image's centre is painted from what surrounds it."""
+"""The context encoder: an image's centre is painted from its surroundings."""
 
 import keras
 import numpy as np
@@ -11,7 +11,7 @@ from keras_models.nn import layers
 from keras_models.objective_model import Batch, Losses
 
 OVERLAP_WEIGHT = 10.0  # of the errors in the region's border, which the encoder sees
-OVERLAP_FRACTION = 32  # the border is the image's side over this wide, at least 1 pixel
+OVERLAP_FRACTION = 32  # the border's width is the image's side over this, at least 1 pixel
 
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
@@ -20,13 +20,13 @@ class ContextEncoder(EncoderModel):
 
     https://arxiv.org/abs/1604.07379
 
-    The encoder sees the image with the region set to 0, mid-grey, but for the region's border: that
-    is seen and painted too, with ten times the weight, so that the painting continues the image
-    (their section 4.1). The decoder minimises λ_rec·L_rec + λ_adv·L_adv. L_rec is the weighted mean
-    squared error of the region (eq. 1); L_adv = E[log D(region)] + E[log(1 - D(painted))] is
-    maximised by the discriminator (eq. 2), and its second part is replaced by -E[log D(painted)]
-    for encoder and decoder, which does not saturate, as in the authors' code. The discriminator
-    sees the region alone.
+    The encoder sees the image with the region set to 0, which is mid-grey, except for the region's
+    border. The border is both seen and painted, with ten times the weight, so that the painting
+    continues the image (their section 4.1). The decoder minimises λ_rec·L_rec + λ_adv·L_adv. L_rec
+    is the weighted mean squared error of the region (eq. 1). The discriminator maximises L_adv =
+    E[log D(region)] + E[log(1 - D(painted))] (eq. 2). For encoder and decoder its second part is
+    replaced by -E[log D(painted)], which does not saturate, as in the authors' code. The
+    discriminator sees only the region.
 
     Args:
         encoder: Images -> endpoints; the global feature is the code.
@@ -107,7 +107,7 @@ def region_shape(image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
 
 
 def masked(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, np.ndarray]:
-    """What the encoder sees, what is painted, and the weights of its pixels.
+    """What the encoder sees, what is painted, and the weights of the painted pixels.
 
     Args:
         images: float32 [N, H, W, C].

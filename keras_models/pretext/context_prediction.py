@@ -1,4 +1,4 @@
-"""Context prediction: where one patch of an image is, seen from another."""
+"""Context prediction: where one patch of an image lies relative to another."""
 
 import keras
 import numpy as np
@@ -18,29 +18,29 @@ NEIGHBOURS = np.array(
     [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)], np.float32
 )
 PATCH_FRACTION = 4  # a patch is a quarter of the image's shorter side
-JITTER = 7 / 96  # of the patch's side, to either side: the paper's
-NOISE = 0.01  # of the dropped channels, relative to the kept one's standard deviation: the paper's
+JITTER = 7 / 96  # fraction of the patch's side, in each direction: the paper's
+NOISE = 0.01  # of dropped channels, relative to the kept one's standard deviation: the paper's
 
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
 class ContextPrediction(Task):
-    """Tells which of the eight patches around a first one a second one is.
+    """Predicts at which of the eight positions around a first patch a second one lies.
 
     Doersch et al. 2015, https://arxiv.org/abs/1505.05192
 
-    Both patches are encoded by one encoder; a hidden layer of their two global features and a
-    linear one give the logits of the eight positions, and the loss is their cross-entropy. Between
-    neighbours is a gap of half a patch, and each patch is moved by up to 7/96 of its side, at least
-    1 pixel, so that no edge that continues gives the position away. In each patch two of three
-    channels are replaced by noise ("color dropping"), so that no chromatic aberration does.
+    One encoder encodes both patches. A hidden layer on their two global features and a linear layer
+    give the logits of the eight positions, and the loss is their cross-entropy. Neighbours have a
+    gap of half a patch, and each patch is moved by up to 7/96 of its side, at least 1 pixel, so
+    that edges that continue do not give the position away. In each patch, two of three channels are
+    replaced by noise ("color dropping"), so that chromatic aberration does not either.
 
-    A patch is a quarter of the image's shorter side, resized to the encoder's input; the paper's
-    patches of 96 pixels are from larger images and have the network's size. Each image gives one
-    pair, placed uniformly where it fits.
+    A patch is a quarter of the image's shorter side, resized to the encoder's input. The paper's
+    patches of 96 pixels come from larger images and have the network's input size. Each image gives
+    one pair, placed uniformly wherever it fits.
 
     Args:
         hidden_units: Units of the hidden layer.
-        synchronized: Whether its batch norm takes its statistics over all replicas.
+        synchronized: Whether the batch norm takes its statistics over all replicas.
         weight: Factor of the loss in the objective.
 
     Raises:
@@ -91,11 +91,11 @@ class ContextPrediction(Task):
 def patch_boxes(
     size: tuple[int, int], images, random: StepRandom
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Two patches of each image, and where the second one is.
+    """Draws two patches of each image and the position of the second.
 
     Args:
         size: (height, width) of the images.
-        images: N, their number.
+        images: N, the number of images.
         random: Random numbers of the step.
 
     Returns:
@@ -114,7 +114,7 @@ def patch_boxes(
     stride = side + side // 2
     positions = tf.cast(len(NEIGHBOURS) * random.uniform("position", images, ()), tf.int32)
     offsets = stride * tf.gather(NEIGHBOURS, positions)  # [N, 2]
-    # The first corner is so that both patches are inside, wherever jitter moves them.
+    # The first corner is drawn so that both patches stay inside, wherever jitter moves them.
     low = jitter + tf.maximum(-offsets, 0.0)
     high = tf.constant(size, tf.float32) - side - jitter - tf.maximum(offsets, 0.0)
     corner = low + tf.floor(random.uniform("corner", images, (2,)) * (high - low + 1))
@@ -131,15 +131,15 @@ def patch_boxes(
 
 
 def drop_colors(patches: tf.Tensor, random: StepRandom, name: str) -> tf.Tensor:
-    """Replaces all channels of each image but one, drawn at random, by noise.
+    """Replaces all channels of each image except one, drawn at random, by noise.
 
-    The noise is normal, with 1/100 of the kept channel's standard deviation. Images of one channel
-    stay as they are.
+    The noise is normal, with 1/100 of the kept channel's standard deviation. Images with one
+    channel do not change.
 
     Args:
         patches: float32 [N, H, W, C].
         random: Random numbers of the step.
-        name: Of the patch; each has its own noise.
+        name: The patch's name; each patch has its own noise.
     """
     channels = patches.shape[-1]
     if channels == 1:

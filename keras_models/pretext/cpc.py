@@ -1,4 +1,4 @@
-"""Contrastive predictive coding (CPC) of an image's crops, row by row."""
+"""Contrastive predictive coding (CPC) on an image's crops, row by row."""
 
 import keras
 import tensorflow as tf
@@ -27,7 +27,7 @@ class CPC(EncoderModel):
     Args:
         encoder: Images -> endpoints; "global" is a map [N, R, W, D] of the crops' features.
         units: Units of the context.
-        ahead: The most rows to predict ahead, at least 1; at most R - 1 are used.
+        ahead: The largest number of rows to predict ahead, at least 1; at most R - 1 are used.
         seed: Seed of the random numbers drawn in training.
 
     Raises:
@@ -97,9 +97,9 @@ class CPC(EncoderModel):
 def _gru_cell(units: int, name: str) -> keras.layers.GRUCell:
     """A GRU cell as in Cho et al. 2014, with weights uniform in ±1/√fan_in.
 
-    The gates and the candidate are dense layers on the concatenated inputs and state, `units`
-    numbers each. The fan-in is therefore 2·units; the upper halves of their kernels are the cell's
-    kernel, the lower halves its recurrent kernel.
+    The gates and the candidate are dense layers on the concatenation of inputs and state, each with
+    `units` numbers. The fan-in is therefore 2·units; the upper halves of their kernels form the
+    cell's kernel, the lower halves its recurrent kernel.
     """
     gates, candidate = layers.fan_in_kernel(), layers.fan_in_kernel()
 

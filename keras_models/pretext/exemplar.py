@@ -1,4 +1,4 @@
-"""Exemplars: every training image is a class of its own."""
+"""Exemplars: every training image is its own class."""
 
 import keras
 import tensorflow as tf
@@ -15,18 +15,18 @@ from keras_models.views import Augmentation, Views, random_rotation
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
 class Exemplar(Task):
-    """Tells which training image a changed image was made of (Dosovitskiy et al. 2014, eq. 1).
+    """Predicts which training image a changed image was made from (Dosovitskiy et al. 2014, eq. 1).
 
     https://arxiv.org/abs/1406.6909
 
     Each training image is a surrogate class; the loss is the cross-entropy of a linear classifier
-    of the changed image's global feature. A change is a rotation, then the augmentation: a resized
-    crop (their translation and scaling) and colour jitter (their contrast and colour).
+    of the changed image's global feature. A change is a rotation followed by the augmentation: a
+    resized crop (their translation and scaling) and colour jitter (their contrast and colour).
 
     Args:
         images: Number of training images, the number of classes.
-        augmentation: The change.
-        rotation: Largest angle of the rotation to either side, in degrees; the paper's 20.
+        augmentation: The augmentation that follows the rotation.
+        rotation: Largest rotation to either side, in degrees; the paper's 20.
         weight: Factor of the loss in the objective.
 
     Raises:

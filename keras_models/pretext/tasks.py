@@ -1,4 +1,4 @@
-"""An encoder trained by pretext tasks: one, or several on one trunk."""
+"""An encoder trained by pretext tasks: one task, or several on one trunk."""
 
 import abc
 from typing import NamedTuple
@@ -27,7 +27,7 @@ class TaskOutput(NamedTuple):
 
 
 class Task(keras.layers.Layer, abc.ABC):
-    """A pretext task: images that it makes of a batch, a head, and a loss.
+    """A pretext task: images that it makes from a batch, a head, and a loss.
 
     Args:
         weight: Factor of the loss in the objective.
@@ -56,10 +56,10 @@ class Task(keras.layers.Layer, abc.ABC):
     def output(
         self, encoder, batch: Batch, random: StepRandom, training: bool = True
     ) -> TaskOutput:
-        """The task's loss of this replica's images.
+        """The task's loss on this replica's images.
 
         Args:
-            encoder: That is trained.
+            encoder: The encoder that is trained.
             batch: The images.
             random: Random numbers of the step.
             training: Whether batch norm uses the batch's statistics.
@@ -73,17 +73,18 @@ class Task(keras.layers.Layer, abc.ABC):
 class PretextModel(EncoderModel):
     """An encoder trained by the weighted sum of tasks.
 
-    With several it is multi-task learning (Doersch & Zisserman 2017, section 3,
-    https://arxiv.org/abs/1708.07860). The paper normalises the gradients of each task by an RMSProp
-    of its own; here the losses have fixed weights and one optimizer.
+    With several tasks this is multi-task learning (Doersch & Zisserman 2017, section 3,
+    https://arxiv.org/abs/1708.07860). The paper normalises the gradients of each task by a separate
+    RMSProp; here the losses have fixed weights and one optimizer.
 
     Args:
         encoder: Images -> endpoints.
-        tasks: Of `Task`, with different names.
+        tasks: `Task`s with different names.
         seed: Seed of the random numbers drawn in training.
 
     Raises:
-        ValueError: No task, or two of the same name; when built, an encoder that does not fit.
+        ValueError: There is no task, or two have the same name; when built, the encoder does not
+            fit.
     """
 
     def __init__(self, encoder, tasks, seed: int = 0, **kwargs):

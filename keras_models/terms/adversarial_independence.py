@@ -14,20 +14,20 @@ from keras_models.terms.feature_game import FeatureGame
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
 class AdversarialIndependence(FeatureGame):
-    """A discriminator of features and of features shuffled in each dimension.
+    """A discriminator between features and features shuffled in each dimension.
 
-    Brakel & Bengio 2017, https://arxiv.org/abs/1710.05050, algorithm 1. Shuffling every dimension
-    of y = sigmoid(Y) over the images of all replicas, each by a permutation of its own, gives
-    samples of the product of the marginals (their section 3). The discriminator tells these from
-    the features by the divergence `gan` (their equation 2), and the encoder makes both alike: it
-    minimises the loss with the sides exchanged, which reaches it through both kinds of samples and
-    does not saturate. The sigmoid of each dimension leaves dependence as it is and bounds the
-    discriminator's input. Several globals of an image are separate samples.
+    Brakel & Bengio 2017, https://arxiv.org/abs/1710.05050, algorithm 1. Each dimension of y =
+    sigmoid(Y) is shuffled over the images of all replicas by its own permutation, which gives
+    samples of the product of the marginals (their section 3). The discriminator distinguishes these
+    from the features by the divergence `gan` (their equation 2). The encoder makes the two alike:
+    it minimises the loss with the sides exchanged, which does not saturate and reaches the encoder
+    through both kinds of samples. The sigmoid of each dimension does not change dependence, and it
+    bounds the discriminator's input. Several globals of an image count as separate samples.
 
     Args:
         discriminator: D.
-        penalty: λ of the gradient penalty of `adversary.losses`.
-        weight: Of the term.
+        penalty: λ, the gradient penalty's weight in `adversary.losses`.
+        weight: Weight of the term.
     """
 
     def __init__(self, discriminator, penalty: float = 1.0, weight: float = 1.0, **kwargs):
@@ -51,14 +51,14 @@ class AdversarialIndependence(FeatureGame):
 
 
 def shuffled(samples: tf.Tensor, random: StepRandom) -> tf.Tensor:
-    """Each dimension permuted over the samples of all replicas, on its own.
+    """Permutes each dimension independently over the samples of all replicas.
 
     Args:
-        samples: float32 [N, D], this replica's.
+        samples: float32 [N, D], those of this replica.
         random: Random numbers of the step, which determine the permutations.
 
     Returns:
-        float32 [N, D], this replica's rows.
+        float32 [N, D], the rows of this replica.
     """
     count, dim = tf.shape(samples)[0], samples.shape[1]
     order = tf.argsort(replicas.concat(random.uniform("shuffle", count, (dim,))), axis=0)

@@ -1,4 +1,4 @@
-"""The interface of a term of the objective: endpoints of one view or two in, a loss out."""
+"""The interface of a term of the objective: endpoints of one or two views in, a loss out."""
 
 import abc
 from typing import NamedTuple
@@ -16,10 +16,10 @@ class TermOutput(NamedTuple):
     """Losses and metrics of one batch.
 
     Attributes:
-        encoder_loss: float32 scalar, minimised by the encoder and by the term's variables that are
-            not the adversary's.
-        adversary_loss: float32 scalar, minimised by the term's `adversary_variables`; None where
-            there are none. Its gradient does not reach the encoder.
+        encoder_loss: float32 scalar, minimised by the encoder and by all variables of the term
+            except the adversary's.
+        adversary_loss: float32 scalar, minimised by the term's `adversary_variables`; None if there
+            are none. Its gradient does not reach the encoder.
         metrics: float32 scalars, logged.
     """
 
@@ -57,7 +57,7 @@ class Term(keras.layers.Layer, abc.ABC):
 
     @property
     def adversary_variables(self) -> list:
-        """Variables that minimise `adversary_loss`; none by default."""
+        """The variables that minimise `adversary_loss`; none by default."""
         return []
 
     @abc.abstractmethod
@@ -82,7 +82,7 @@ class Term(keras.layers.Layer, abc.ABC):
 
 
 def global_samples(features: tf.Tensor) -> tf.Tensor:
-    """Global features [N, D], or [N, g, g, D] of several an image -> float32 [N·g·g, D]."""
+    """Global features [N, D], or [N, g, g, D] of g·g per image -> float32 [N·g·g, D]."""
     return tf.reshape(tf.cast(features, tf.float32), [-1, features.shape[-1]])
 
 

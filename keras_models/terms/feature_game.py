@@ -11,8 +11,8 @@ class FeatureGame(Term):
 
     Args:
         discriminator: D, float32 [N, D] -> [N].
-        penalty: λ of the gradient penalty of `adversary.losses`.
-        weight: Of the term.
+        penalty: λ, the gradient penalty's weight in `adversary.losses`.
+        weight: Weight of the term.
     """
 
     def __init__(self, discriminator, penalty: float, weight: float, **kwargs):
@@ -35,7 +35,7 @@ class FeatureGame(Term):
 
     @staticmethod
     def output(losses: AdversarialLosses, name: str) -> TermOutput:
-        """The losses of both players, and their metrics, whose names begin with that name."""
+        """The losses of both players and their metrics, whose names start with `name`."""
         metrics = {
             f"{name}_encoder_loss": losses.generator_loss,
             f"{name}_divergence": losses.divergence,

@@ -1,4 +1,4 @@
-"""Predictability minimisation: no dimension of the global feature tells of the others."""
+"""Predictability minimisation: no dimension of the global feature says anything of the others."""
 
 import keras
 import tensorflow as tf
@@ -60,7 +60,7 @@ class PredictabilityMinimization(Term):
         self.built = True
 
     def predictions(self, codes: tf.Tensor) -> tf.Tensor:
-        """Of each dimension from the others: y [N, D] -> [N, D]."""
+        """Predicts each dimension from the others: y [N, D] -> [N, D]."""
         dim = codes.shape[-1]
         others = 1.0 - tf.eye(dim, dtype=codes.dtype)
         kernel = self.kernel * others[..., tf.newaxis]
@@ -68,7 +68,7 @@ class PredictabilityMinimization(Term):
         return tf.sigmoid(tf.einsum("nih,ih->ni", hidden, self.out_kernel) + self.out_bias)
 
     def error(self, codes: tf.Tensor) -> tf.Tensor:
-        """float32 scalar: V."""
+        """V, the predictors' mean squared error: float32 scalar."""
         return tf.reduce_mean((self.predictions(codes) - codes) ** 2)
 
     def call(self, query, context, random: StepRandom, training: bool = True) -> TermOutput:

@@ -20,13 +20,13 @@ class PriorMatching(FeatureGame):
     Args:
         prior: Target distribution.
         discriminator: D.
-        divergence: A name of `adversary.NAMES`, which the discriminator estimates.
+        divergence: A name of `adversary.NAMES`: the divergence that the discriminator estimates.
         penalty: λ of the gradient penalty.
         weight: γ.
 
     Raises:
-        ValueError: Unknown divergence, or `wgan_gp` without a penalty; when built, the prior has
-            another number of dimensions than the global feature.
+        ValueError: Unknown divergence, or `wgan_gp` without a penalty; when built, the prior and
+            the global feature differ in their number of dimensions.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ def prior_matching(
     penalty: float = 1.0,
     weight: float = 1.0,
 ) -> PriorMatching:
-    """Prior matching with the paper's discriminator and a prior by name.
+    """Prior matching with the paper's discriminator and a named prior.
 
     Args:
         prior: A name of `priors.NAMES`.

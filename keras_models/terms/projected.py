@@ -13,7 +13,7 @@ from keras_models.terms.projector import Projector
 class ProjectedTerm(Term):
     """A loss between the projections of two views of one endpoint.
 
-    Its metrics are called NAME_METRIC.
+    The metrics are called NAME_METRIC.
 
     Args:
         hidden_units: Units of each hidden layer of the projector.

@@ -1,1 +1,1 @@
-"""A collection of images put in order: duplicates, outliers, wrong labels, leaks, a subset."""
+"""Curation of a collection of images: duplicates, outliers, wrong labels, leaks, a subset."""

@@ -1,15 +1,15 @@
 """Whether one image is a copy of another, by pixels: recompressed, resized, cropped or mirrored.
 
-Both images are reduced to `SIDE` x `SIDE` pixels. Then the window of one of them is searched that
-is most like the other, or like its mirror image: first over a grid of windows at 16 x 16 pixels,
-then by Gauss-Newton steps on the window's two sizes and two offsets (the image alignment of Lucas &
-Kanade 1981, for a window's four numbers). A window changes rows and columns apart, so that each
-sampling is two small matrix products:
+Both images are reduced to `SIDE` x `SIDE` pixels. Then a search finds the window of one of them
+that is most like the other, or like its mirror image. It first tries a grid of windows at 16 x 16
+pixels, then takes Gauss-Newton steps on the window's two sizes and two offsets (the image alignment
+of Lucas & Kanade 1981, for a window's four numbers). A window changes rows and columns separately,
+so that each sampling is two small matrix products:
 
     window(A) = Y A Xᵀ,   Y[i, j] = max(0, 1 - |y_i - j|),   y_i = S (offset + size (i + ½) / S) - ½
 
-Their distance is the root mean square of the difference divided by that of the contrasts: 0 for
-equal images, √2 for images of the same mean that have nothing in common.
+The distance is the root mean square of the difference, divided by that of the contrasts: 0 for
+equal images, √2 for images with the same mean that have nothing in common.
 """
 
 from collections.abc import Callable
@@ -19,29 +19,29 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
-SIDE = 32  # pixels of a thumbnail's side
+SIDE = 32  # pixels a side of a thumbnail
 THUMBNAIL_BYTES = SIDE**2 * 3
-COPY_DISTANCE = 0.35  # of copies at most; docs/CURATE.md has what it accepts and refuses
-CROPPED = 0.97  # a window of a smaller side is a crop
-_MIN_SIZE = 0.8  # of a window's side, as a fraction of the image's
-_GRID = ((1.0, 0.0), (0.9, 0.0), (0.9, 0.05), (0.9, 0.1))  # sizes and offsets, of each axis
+COPY_DISTANCE = 0.35  # largest distance of copies; docs/CURATE.md has what it accepts and refuses
+CROPPED = 0.97  # a window with a smaller side counts as a crop
+_MIN_SIZE = 0.8  # smallest side of a window, as a fraction of the image's
+_GRID = ((1.0, 0.0), (0.9, 0.0), (0.9, 0.05), (0.9, 0.1))  # sizes and offsets on each axis
 _STEPS = 4  # of Gauss-Newton
 _DAMPING = 1e-3  # relative to the mean curvature: a flat image has none
-_MIN_CONTRAST = 2.0  # gray levels; below, differences are noise
+_MIN_CONTRAST = 2.0  # gray levels; below this, differences are noise
 _PAIRS = 128  # aligned at once
 _GRID_SIDE = 16  # on which the grid is searched
-_DIFFERENT = 0.7  # of the grid's distance; images are no copies, and their window is not refined
+_DIFFERENT = 0.7  # grid distance above which images are no copies, and windows are not refined
 
 
 @dataclass(frozen=True)
 class Alignments:
-    """How alike the images of P pairs are, and by which window.
+    """How similar the images of P pairs are, and through which window.
 
     Attributes:
         distances: float32 [P].
-        is_mirrored: bool [P], whether one is like the mirror image of the other.
-        sizes: float32 [P, 2], height and width of the window, as fractions of its image's.
-        is_in_first: bool [P], whether it is a window of the first image.
+        is_mirrored: bool [P], whether one image is like the mirror image of the other.
+        sizes: float32 [P, 2], height and width of the window, as fractions of those of its image.
+        is_in_first: bool [P], whether the window is in the first image.
     """
 
     distances: np.ndarray
@@ -59,7 +59,7 @@ class Alignments:
 
 
 def thumbnail(image: np.ndarray) -> np.ndarray:
-    """An image of any size as uint8 [SIDE, SIDE, 3], not in its proportions.
+    """An image of any size as uint8 [SIDE, SIDE, 3]; its proportions are not kept.
 
     Args:
         image: uint8 [H, W, 3].
@@ -73,7 +73,7 @@ def thumbnail(image: np.ndarray) -> np.ndarray:
 def align(first: np.ndarray, second: np.ndarray) -> Alignments:
     """Compares the images of each pair.
 
-    Pairs that the grid already shows to be different keep the distance that it has.
+    Pairs that the grid already shows to be different keep the distance found on the grid.
 
     Args:
         first: uint8 [P, SIDE, SIDE, 3], thumbnails.
@@ -90,7 +90,7 @@ def align(first: np.ndarray, second: np.ndarray) -> Alignments:
 
 
 def _align(first, second):
-    """Of pairs of blurred images [P, 3, S, S], the fields of `Alignments`."""
+    """The fields of `Alignments` for pairs of blurred images [P, 3, S, S]."""
     distances, windows, is_mirrored, is_in_first = _search_grid(
         _reduce(first, _GRID_SIDE), _reduce(second, _GRID_SIDE)
     )
@@ -105,15 +105,15 @@ def _align(first, second):
 
 
 def _search_grid(first, second):
-    """The best of the grid's windows in either image, beside the other or its mirror image.
+    """The best of the grid's windows in either image, compared with the other or its mirror image.
 
     Args:
         first: float32 [P, 3, S, S].
         second: float32 [P, 3, S, S].
 
     Returns:
-        float32 [P], distances; float32 [P, 4], a window's height, top, width and left; bool [P],
-        whether of the mirror image; bool [P], whether in the first.
+        float32 [P], distances; float32 [P, 4], the window's height, top, width and left; bool [P],
+        whether the mirror image matches; bool [P], whether the window is in the first image.
     """
     count, side = len(first), first.shape[-1]
     windows, axis = _grid(side)
@@ -135,14 +135,14 @@ def _search_grid(first, second):
 
 @cache
 def _grid(side):
-    """The grid's windows [W, 4], and the matrices [w, S, S] that sample those of an axis."""
+    """The windows of the grid [W, 4], and the matrices [w, S, S] that sample one axis."""
     axis = np.array(_GRID, np.float32)
     windows = np.array([[*rows, *columns] for rows in axis for columns in axis], np.float32)
     return windows, _interpolation(axis, side)[0]
 
 
 def _refine(source, target, windows):
-    """The least distances of some Gauss-Newton steps from windows, and where they are reached."""
+    """The smallest distances after some Gauss-Newton steps from windows, and their windows."""
     best, best_windows = np.full(len(source), np.inf, np.float32), windows
     for step in range(_STEPS + 1):
         sampled, gradients = _sample(source, windows)
@@ -156,12 +156,12 @@ def _refine(source, target, windows):
 
 
 def _gauss_newton(windows, residual, gradients):
-    """The windows after one step to the least squares of the residual.
+    """The windows after one step towards the least squares of the residual.
 
     Args:
         windows: float32 [P, 4].
         residual: float32 [P, 3, S, S], target - window.
-        gradients: float32 [P, 4, 3 S S], of the window in its four numbers.
+        gradients: float32 [P, 4, 3 S S], gradients of the window in its four numbers.
     """
     curvature = gradients @ gradients.transpose(0, 2, 1)
     descent = gradients @ residual.reshape(len(windows), -1, 1)
@@ -174,7 +174,7 @@ def _gauss_newton(windows, residual, gradients):
 
 
 def _sample(images, windows):
-    """The windows of images, and their gradients in the windows' four numbers.
+    """The windows of images, and their gradients with respect to the windows' four numbers.
 
     Returns:
         float32 [P, 3, S, S]; float32 [P, 4, 3 S S].
@@ -185,20 +185,20 @@ def _sample(images, windows):
     by_columns = _along_columns(images, columns)
     by_y = row_slopes @ by_columns
     by_x = rows @ _along_columns(images, column_slopes)
-    # A sample's place is S offset + size (i + ½) - ½.
+    # A sample is at S offset + size (i + ½) - ½.
     places = np.arange(side, dtype=np.float32) + 0.5
     gradients = [by_y * places[:, np.newaxis], by_y * side, by_x * places, by_x * side]
     return rows @ by_columns, np.stack(gradients, axis=1).reshape(len(images), 4, -1)
 
 
 def _along_columns(images, matrices):
-    """X of each image, applied to its rows, as one product an image."""
+    """X of each image, applied to the image's rows, as one product per image."""
     count, side = len(images), images.shape[-1]
     return (images.reshape(count, -1, side) @ matrices.transpose(0, 2, 1)).reshape(images.shape)
 
 
 def _interpolation(windows, side):
-    """Matrices of linear interpolation [P, S, S] of one axis, and their slopes in a sample's place.
+    """Linear interpolation matrices [P, S, S] for one axis, and their slopes at each sample.
 
     Args:
         windows: float32 [P, 2], size and offset.
@@ -222,7 +222,7 @@ def _power(images):
 
 
 def _blurred(pixels):
-    """Thumbnails without what a codec changes, float32 [P, 3, S, S]."""
+    """Thumbnails without the details that a codec changes, float32 [P, 3, S, S]."""
     images = np.moveaxis(pixels, -1, 1).astype(np.float32)
     side = images.shape[-1]
     for axis in (2, 3):
@@ -245,12 +245,12 @@ def _per_image(flags):
 
 
 class ThumbnailCache:
-    """Thumbnails and sizes of the images that were read, each once.
+    """Thumbnails and sizes of images; each image is read only once.
 
-    An image that was read takes `THUMBNAIL_BYTES` and some 100 bytes.
+    Each image that was read takes `THUMBNAIL_BYTES` and about 100 bytes.
 
     Args:
-        read_image: the pixels of a row, uint8 [H, W, 3].
+        read_image: Returns the pixels of a row, uint8 [H, W, 3].
     """
 
     def __init__(self, read_image: Callable[[int], np.ndarray]):
@@ -259,7 +259,7 @@ class ThumbnailCache:
         self._shapes: dict[int, tuple[int, int]] = {}
 
     def thumbnails(self, rows: np.ndarray) -> np.ndarray:
-        """The thumbnails of rows, uint8 [P, SIDE, SIDE, 3]."""
+        """The thumbnails of these rows, uint8 [P, SIDE, SIDE, 3]."""
         for row in rows.tolist():
             if row not in self._thumbnails:
                 image = self._read_image(row)

@@ -1,4 +1,4 @@
-"""Writes a folder of a collection's images without the redundant ones, beside the user's own."""
+"""Writes a copy of a user's folder without redundant images; the folder itself is unchanged."""
 
 import shutil
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ METHODS = ("copy", "symlink")
 
 @dataclass(frozen=True)
 class CleanFolder:
-    """A folder that was written.
+    """A clean folder that was written.
 
     Attributes:
-        path: of the folder.
-        images: in it.
-        duplicates: images that were left out as copies of others.
-        outliers: images that were left out as outliers.
+        path: The folder.
+        images: Number of images in it.
+        duplicates: Number of images left out as copies of others.
+        outliers: Number of images left out as outliers.
     """
 
     path: Path
@@ -33,22 +33,23 @@ class CleanFolder:
 def write_clean_folder(
     curation: Curation, source: Path, target: Path, method: str, *, without_outliers: bool = False
 ) -> CleanFolder:
-    """Writes one image of each group of duplicates, and all that have none, at their own paths.
+    """Writes one image of each group of duplicates, and all other images, at their own paths.
 
-    The folder is written whole or not at all. Nothing in `source` is changed. Files that are not
+    The folder is written whole or not at all. Nothing in `source` changes. Files that are not
     images of the collection, such as tables of labels, are not written.
 
     Args:
-        curation: of the images in `source`, whose ids are paths there.
-        source: the user's folder.
-        target: new, or empty; neither inside of `source` nor around it.
-        method: of `METHODS`. copy: files with their times; symlink: links to the files in `source`.
-        without_outliers: whether outliers are left out, too.
+        curation: The curation of the images in `source`, whose ids are paths there.
+        source: The user's folder.
+        target: A new or empty folder, neither inside `source` nor around it.
+        method: One of `METHODS`: "copy", files with their times; "symlink", links to the files in
+            `source`.
+        without_outliers: Whether outliers are left out, too.
 
     Raises:
-        InputError: `source` is no folder or lacks an image, `target` is not as above, or an id is
-            no path inside of a folder.
-        RunError: a file cannot be read or written; then there is no `target`, or it is empty.
+        InputError: `source` is not a folder or lacks an image, `target` is not as described, or an
+            id is not a path inside a folder.
+        RunError: A file cannot be read or written; then `target` does not exist, or is empty.
     """
     if method not in METHODS:
         raise InputError(f"--apply={method!r}; expected one of {', '.join(METHODS)}")

@@ -1,15 +1,16 @@
-"""Which labels are counted as wrong, from probabilities: confident learning.
+"""Which labels count as wrong, from probabilities: confident learning.
 
 Northcutt, Jiang & Chuang 2021, Confident Learning: Estimating Uncertainty in Dataset Labels
-(https://arxiv.org/abs/1911.00068). With t_j, the mean probability of class j over the images that
-are labelled j (equation 2), an image labelled i is counted in C_ij for the likeliest class j with
-p_j ≥ t_j (equation 1). So a class that the classifier is unsure of has a low bar. The rows of C,
-scaled to the number of each given label, are the joint of given and true labels (equation 3).
+(https://arxiv.org/abs/1911.00068). Let t_j be the mean probability of class j over the images
+labelled j (equation 2). An image labelled i is counted in C_ij for the likeliest class j with p_j ≥
+t_j (equation 1). So a class of which the classifier is unsure has a low bar. The rows of C, scaled
+to the number of images with each given label, are the joint distribution of given and true labels
+(equation 3).
 
-An image is a candidate by either of two of the paper's rules (section 3.2): it is counted in C_ij,
-i ≠ j ("confident"), or it is among the n_i images labelled i that least look like it, where n_i is
-the scaled count beside the diagonal ("prune by class"). The second finds what a classifier that is
-sure of itself leaves just below t_j.
+An image is a candidate by either of two rules of the paper (section 3.2): it is counted in C_ij, i
+≠ j ("confident"), or it is among the n_i images labelled i that look least like i, where n_i is the
+scaled off-diagonal count ("prune by class"). The second rule finds images that an overconfident
+classifier leaves just below t_j.
 """
 
 from dataclasses import dataclass
@@ -22,9 +23,9 @@ class Candidates:
     """What confident learning says about K labels.
 
     Attributes:
-        suggested: int64 [K], the class it is counted as, or the likeliest other one.
+        suggested: int64 [K], the class that each label is counted as, or the likeliest other class.
         is_candidate: bool [K].
-        expected_wrong: labels that the joint has beside its diagonal.
+        expected_wrong: Number of labels that the joint distribution has off its diagonal.
     """
 
     suggested: np.ndarray
@@ -72,7 +73,7 @@ def find_candidates(probabilities: np.ndarray, given: np.ndarray) -> Candidates:
     others[images, given] = -1
     suggested = np.where(is_confident, counted, others.argmax(axis=1))
     margins = probabilities[images, suggested] - probabilities[images, given]
-    # The place of each image among those of its label, by the margin.
+    # The rank of each image among those with its label, by the margin.
     order = np.lexsort((-margins, given))
     starts = np.searchsorted(given[order], np.arange(len(joint)))
     place = np.empty(len(given), np.int64)

@@ -16,15 +16,15 @@ def augmented_copy(image: np.ndarray, kind: str, rng: np.random.Generator) -> np
 
     Args:
         image: uint8 [H, W, 3].
-        kind: of `KINDS`. recompressed: as a JPEG of quality 60; resized: to 70 % of its sides;
+        kind: One of `KINDS`. recompressed: as a JPEG of quality 60; resized: to 70 % of its sides;
             cropped: to a window of 90 % of its sides, at a random place; mirrored: left to right.
-        rng: draws the crop's place.
+        rng: Draws the place of the crop.
 
     Returns:
         uint8 [H', W', 3].
 
     Raises:
-        ValueError: there is no such kind.
+        ValueError: The kind is unknown.
     """
     height, width = image.shape[:2]
     if kind == "recompressed":

@@ -17,19 +17,19 @@ from dim_tf.system.result_files import write_result_files
 SUMMARY_FILE = "curation.json"
 PAGE_FILE = "curate.html"
 CSV_FILES = ("duplicates.csv", "outliers.csv", "label_issues.csv", "leaks.csv", "subset.csv")
-LISTED_OUTLIERS = 100  # lines at least: the next ones are worth a look
+LISTED_OUTLIERS = 100  # lines at least, because the next images are worth a look
 
 
 def write_curation(curation: Curation, folder: Path, page: str) -> None:
     """Writes all files of a curation into a folder, by `result_files.write_result_files`.
 
     Args:
-        curation: the results.
-        folder: exists; files of the names of this module are replaced, no others are touched.
-        page: HTML.
+        curation: The results.
+        folder: An existing folder. Files with the names of this module are replaced, no others.
+        page: The HTML page.
 
     Raises:
-        RunError: a file cannot be written.
+        RunError: A file cannot be written.
     """
     texts = {**tables(curation), PAGE_FILE: page}
     write_result_files(folder, texts, SUMMARY_FILE, curation.summary(), CSV_FILES)
@@ -39,7 +39,7 @@ def describe_curation(summary: Mapping[str, Any]) -> list[str]:
     """The results as lines for the command line, one for each part that applies.
 
     Args:
-        summary: `Curation.summary`.
+        summary: Result of `Curation.summary`.
     """
     duplicates, outliers = summary["duplicates"], summary["outliers"]
     lines = [
@@ -70,7 +70,7 @@ def describe_curation(summary: Mapping[str, Any]) -> list[str]:
 
 
 def tables(curation: Curation) -> Mapping[str, str]:
-    """The CSV files' texts by their names; those that do not apply are left out."""
+    """The texts of the CSV files, by name; those that do not apply are left out."""
     texts = {
         "duplicates.csv": csv_text(_DUPLICATES, _duplicate_lines(curation)),
         "outliers.csv": csv_text(_OUTLIERS, _outlier_lines(curation)),
@@ -111,7 +111,7 @@ _LEAKS = ("id", "train_id", "similarity", "pixel_distance")
 
 
 def _duplicate_lines(curation: Curation) -> Iterator[tuple]:
-    """Group by group, the largest first, in each the image to keep first."""
+    """The lines group by group, the largest first; in each group the image to keep comes first."""
     ids, duplicates = curation.images.ids, curation.duplicates
     pair_of = closest_pairs(curation)
     members = np.flatnonzero(duplicates.groups >= 0)
@@ -133,7 +133,7 @@ def _duplicate_lines(curation: Curation) -> Iterator[tuple]:
 
 
 def closest_pairs(curation: Curation) -> np.ndarray:
-    """The place of each image's most similar pair in the list of pairs, int64 [N]; -1: none."""
+    """The position of each image's most similar pair in the list of pairs, int64 [N]; -1: none."""
     pairs = curation.duplicates.pairs
     place = np.full(len(curation.images.ids), -1)
     backwards = np.arange(len(pairs))[::-1]  # the most similar pair is written last
@@ -157,7 +157,7 @@ def relation(curation: Curation, pair: int) -> str:
 
 
 def groups_with_several_labels(curation: Curation) -> set[int]:
-    """The groups of duplicates whose images are labelled as several classes."""
+    """The groups of duplicates whose images have labels of several classes."""
     labels, groups = curation.images.labels, curation.duplicates.groups
     if labels is None:
         return set()
@@ -182,7 +182,7 @@ def _outlier_lines(curation: Curation) -> Iterator[tuple]:
 
 
 def listed_outliers(curation: Curation) -> np.ndarray:
-    """Rows of the outliers and of the next ones, the least likely first."""
+    """Rows of the outliers and of the next images, the least likely first."""
     outliers = curation.outliers
     order = np.lexsort((-outliers.distances[:, 0], outliers.p_values))
     return order[: max(LISTED_OUTLIERS, int(outliers.is_outlier.sum()))]
@@ -205,7 +205,7 @@ def _label_lines(images: EmbeddedImages, issues: LabelIssues) -> Iterator[tuple]
 
 
 def label_names(images: EmbeddedImages, issues: LabelIssues, place: int) -> tuple[str, str, str]:
-    """Names of an issue's attribute, given and suggested label; of classes, no attribute."""
+    """Names of an issue's attribute, given and suggested label; classes have no attribute."""
     names = images.label_names
     given, suggested = int(issues.given[place]), int(issues.suggested[place])
     if images.labels is not None and images.labels.ndim == 2:

@@ -1,4 +1,4 @@
-"""All of the curation of a collection: duplicates, leaks, outliers, labels, a subset."""
+"""The whole curation of a collection: duplicates, leaks, outliers, labels, a subset."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -22,16 +22,16 @@ _BLOCK = 2**16  # rows of features at a time
 
 @dataclass(frozen=True)
 class Curation:
-    """What was found in a collection.
+    """The results of the curation of a collection.
 
     Attributes:
-        images: the collection.
-        duplicates: of it.
-        leaks: None without a split of the user's.
-        outliers: of it.
-        labels: None where there are none, or where they cannot be checked.
-        unchecked_labels: why labels cannot be checked; empty where they were, or there are none.
-        subset: of the images that are neither outliers nor copies of others.
+        images: The collection.
+        duplicates: Its near duplicates.
+        leaks: Copies across the user's own split; None if there is no such split.
+        outliers: Its outliers.
+        labels: The check of its labels; None if there are none, or if they cannot be checked.
+        unchecked_labels: Why labels cannot be checked; empty if they were, or if there are none.
+        subset: A subset of the images that are neither outliers nor copies of others.
     """
 
     images: EmbeddedImages
@@ -43,7 +43,7 @@ class Curation:
     subset: Subset
 
     def summary(self) -> dict[str, Any]:
-        """Counts, thresholds and rates, as curation.json has them."""
+        """Counts, thresholds and rates, as in curation.json."""
         return {
             "images": len(self.images.ids),
             "duplicates": _describe_duplicates(self.duplicates),
@@ -86,20 +86,22 @@ def curate(
 ) -> Curation:
     """Finds duplicates, leaks, outliers, doubtful labels and a subset of a collection.
 
-    Keeps 12 k bytes an image for the neighbours and some 200 for results, up to 6 kB for each
-    candidate of a duplicate, 4 bytes an image and class for labels and 4 D for the subset.
+    Keeps 12 k bytes per image for the neighbours and about 200 for results, up to 6 kB per
+    candidate pair of duplicates, 4 bytes per image and class for labels, and 4 D per image for the
+    subset.
 
     Args:
         images: N images, at least 2.
-        neighbours: of the images; k at least that of the outliers, better twice as many.
-        settings: thresholds and sizes.
-        copies: features of augmented copies of some images, from which the threshold and the recall
-            of duplicates are measured. None: a fifth of the images have a candidate, and the recall
-            is unknown.
-        seed: draws samples.
+        neighbours: Nearest neighbours of the images. k is at least that of the outliers; better
+            twice as many.
+        settings: Thresholds and sizes.
+        copies: Features of augmented copies of some images, on which the threshold and the recall
+            of duplicates are measured. None: the threshold is such that a fifth of the images have
+            a candidate, and the recall is unknown.
+        seed: Seed of the samples.
 
     Raises:
-        InputError: the arrays do not fit together, or features are not finite.
+        InputError: The arrays do not fit together, or features are not finite.
     """
     _check(images, neighbours, settings)
     cache = ThumbnailCache(images.read_image) if settings.duplicate_pixels else None
@@ -137,7 +139,7 @@ def curate(
                 redundant=duplicates.redundant,
                 seed=seed,
             )
-        except InputError as error:  # a collection of one class has duplicates all the same
+        except InputError as error:  # a collection with one class still has duplicates
             unchecked = str(error)
     subset = choose_subset(
         images.features,
@@ -219,5 +221,5 @@ def _describe_outliers(outliers):
         },
         "not_measured": ""
         if outliers.is_measured
-        else "fewer than 200 images, or all alike: how far is unusual cannot be said",
+        else "fewer than 200 images, or all alike: no distance can be called unusual",
     }

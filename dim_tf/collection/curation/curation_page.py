@@ -1,7 +1,8 @@
-"""curate.html: what was found, with thumbnails, in one file that loads nothing.
+"""curate.html: the results with thumbnails, in one file that loads nothing.
 
-The page's own Content-Security-Policy forbids all but data URIs, its style and its one script,
-whose hash is listed. Without the script everything is there but the zoom, the filter and the keys.
+The page's own Content-Security-Policy forbids everything except data URIs, its style and its one
+script, whose hash is listed. Without the script, only the zoom, the filter and the keys are
+missing.
 """
 
 from collections.abc import Iterable
@@ -17,7 +18,7 @@ from dim_tf.collection.thumbnails import jpeg_uri, shrink
 from dim_tf.evaluation.report.page import STYLE, asset, script_hash
 from dim_tf.evaluation.report.rendering import render
 
-MAX_THUMBNAILS = 600  # on the page; some 3 kB each
+MAX_THUMBNAILS = 600  # on the page; about 3 kB each
 MAX_CARDS = 60  # of a kind
 MAX_MEMBERS = 8  # of a group
 
@@ -30,12 +31,12 @@ class Thumbnail:
     """An image on the page.
 
     Attributes:
-        uri: data URI of a JPEG of at most `thumbnails.MAX_SIDE` pixels a side.
-        width: of the thumbnail in pixels.
-        height: of the thumbnail.
-        folder: its id up to the last "/".
-        name: the rest of its id.
-        note: what stands below it.
+        uri: Data URI of a JPEG of at most `thumbnails.MAX_SIDE` pixels a side.
+        width: Width of the thumbnail in pixels.
+        height: Height of the thumbnail in pixels.
+        folder: The image's id up to the last "/".
+        name: The rest of the id.
+        note: The text below the thumbnail.
     """
 
     uri: str
@@ -48,12 +49,12 @@ class Thumbnail:
 
 @dataclass(frozen=True)
 class Card:
-    """One finding: some images and what is said about them.
+    """One finding: some images, and a text about them.
 
     Attributes:
-        heading: of the card.
-        images: its images.
-        more: how many are not shown.
+        heading: The heading.
+        images: The images.
+        more: How many images are not shown.
     """
 
     heading: str
@@ -63,14 +64,14 @@ class Card:
 
 @dataclass(frozen=True)
 class Section:
-    """The findings of a kind.
+    """The findings of one kind.
 
     Attributes:
-        name: of the kind.
-        summary: sentences on how many there are, and how sure that is.
-        cards: the first of them.
-        count: of all findings.
-        file: the CSV file that has all of them.
+        name: The name of the kind.
+        summary: Sentences that say how many there are, and how certain that is.
+        cards: The first findings.
+        count: Number of all findings.
+        file: The CSV file that lists all of them.
     """
 
     name: str
@@ -81,11 +82,11 @@ class Section:
 
 
 def render_page(curation: Curation, title: str) -> str:
-    """The page as HTML, of at most `MAX_THUMBNAILS` thumbnails.
+    """The page as HTML, with at most `MAX_THUMBNAILS` thumbnails.
 
     Args:
-        curation: whose images are read again, those that are shown.
-        title: of the page: whose images they are.
+        curation: The results. The images that are shown are read again.
+        title: Title of the page: whose images they are.
     """
     budget = _Budget(curation)
     sections = [
@@ -110,10 +111,10 @@ def render_page(curation: Curation, title: str) -> str:
 
 
 class _Budget:
-    """Makes thumbnails, until there are as many as the page may have.
+    """Makes thumbnails until the page has as many as it may have.
 
     Args:
-        curation: whose images are shown.
+        curation: The curation whose images are shown.
     """
 
     def __init__(self, curation: Curation):
@@ -121,7 +122,7 @@ class _Budget:
         self.used = 0
 
     def card(self, heading: str, rows: Iterable[int], notes: Iterable[str]) -> Card | None:
-        """A card, or None where not all of its images may be shown any more."""
+        """A card, or None if not all of its images may be shown any more."""
         pairs = list(zip(rows, notes, strict=True))
         shown = pairs[:MAX_MEMBERS]
         if self.used + len(shown) > MAX_THUMBNAILS:
@@ -139,7 +140,7 @@ class _Budget:
 
 
 def _cards(budget, items) -> list[Card]:
-    """Cards of (heading, rows, notes), `MAX_CARDS` at most."""
+    """At most `MAX_CARDS` cards, of (heading, rows, notes)."""
     cards = []
     for _, item in zip(range(MAX_CARDS), items, strict=False):
         card = budget.card(*item)
@@ -185,11 +186,11 @@ def _duplicates(curation, budget):
     if duplicates.is_confirmed:
         pixels = duplicates.pixel_rates
         summary.append(
-            f"Compared by pixels, {len(duplicates.pairs):,} pairs are copies. Of "
-            f"{pixels.random.trials:,} random pairs {pixels.random.events:,} would be, of "
-            f"{pixels.alike.trials:,} alike ones {pixels.alike.events:,}: so "
-            f"{duplicates.expected_false:.1f} of the pairs are expected to be false, or at most "
-            f"{duplicates.most_false:.1f}, as the sample is small."
+            f"Compared by pixels, {len(duplicates.pairs):,} pairs are copies. By the same test, "
+            f"{pixels.random.events:,} of {pixels.random.trials:,} random pairs and "
+            f"{pixels.alike.events:,} of {pixels.alike.trials:,} alike pairs are copies. So about "
+            f"{duplicates.expected_false:.1f} of the pairs are false, and at most "
+            f"{duplicates.most_false:.1f}, because the sample is small."
         )
     else:
         summary.append(
@@ -197,12 +198,12 @@ def _duplicates(curation, budget):
             "falsely."
         )
     summary.append(
-        f"Of {rate.trials:,} images, {rate.value:.1%} have a neighbour that is no copy and reaches "
-        "this similarity."
+        f"{rate.value:.1%} of {rate.trials:,} images have a neighbour that is not a copy but "
+        "reaches this similarity."
     )
     if duplicates.recall:
         recalls = ", ".join(f"{kind} {value:.1%}" for kind, value in duplicates.recall.items())
-        summary.append(f"Of augmented copies were found: {recalls}.")
+        summary.append(f"Augmented copies that were found: {recalls}.")
     count = len(duplicates.keepers)
     return Section("Duplicates", summary, _cards(budget, items()), count, "duplicates.csv")
 
@@ -246,8 +247,8 @@ def _label_issues(curation, budget):
     summary = [
         f"{len(issues):,} of {check.checked:,} labels are doubtful. At most "
         f"{check.max_precision:.0%} of these are wrong, and at most {check.max_wrong:.2%} of all.",
-        f"Of labels that were swapped on purpose, {check.recall:.0%} were named so. The classifier "
-        f"agrees with {check.accuracy:.1%} of the labels.",
+        f"{check.recall:.0%} of the labels that were swapped on purpose were found with this "
+        f"certainty. The classifier agrees with {check.accuracy:.1%} of the labels.",
     ]
     return Section("Labels", summary, _cards(budget, items()), len(issues), "label_issues.csv")
 
@@ -264,10 +265,10 @@ def _outliers(curation, budget):
 
     count = int(outliers.is_outlier.sum())
     summary = [
-        f"{count:,} images are unlike the others; of a collection of one kind "
+        f"{count:,} images are unlike the others; in a collection of one kind, "
         f"{outliers.expected_false:.1f} would be."
         if outliers.is_measured
-        else "Too few images, or all alike: how far is unusual cannot be said."
+        else "Too few images, or all alike: no distance can be called unusual."
     ]
     return Section("Outliers", summary, _cards(budget, items()), count, "outliers.csv")
 

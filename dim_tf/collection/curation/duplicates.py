@@ -1,10 +1,11 @@
-"""Groups of near duplicates: candidates by their features, confirmed by their pixels.
+"""Groups of near duplicates: candidates by features, confirmed by pixels.
 
-Candidates are pairs of an image and one of its nearest whose similarity reaches a threshold. With
-pixels to confirm them, the threshold is the one that augmented copies of the images reach at the
-wanted recall; so it differs from encoder to encoder, and no fixed number would do. Without pixels
-it is also at least the similarity that images which are no copies reach at the given rate, by the
-tail of the nearest similarities (`tail.py`). Confirmed pairs are joined to groups.
+Candidates are pairs of an image and one of its nearest neighbours whose similarity reaches a
+threshold. If pixels can confirm them, the threshold is the one that augmented copies of the images
+reach at the wanted recall; it therefore differs between encoders, and no fixed number would do.
+Without pixels, it is also at least the similarity that images which are not copies reach at the
+given rate, by the tail of the nearest similarities (`tail.py`). Confirmed pairs are joined into
+groups.
 """
 
 from dataclasses import dataclass
@@ -33,10 +34,10 @@ class DuplicatePairs:
     """P pairs of near duplicates, the most similar first.
 
     Attributes:
-        first: int64 [P], the smaller row of each.
+        first: int64 [P], the smaller row of each pair.
         second: int64 [P], the larger row.
-        similarities: float32 [P], of their features.
-        distances: float32 [P], of their pixels; NaN where they were not compared.
+        similarities: float32 [P], similarities of the features.
+        distances: float32 [P], distances of the pixels; NaN if they were not compared.
         is_mirrored: bool [P].
         is_cropped: bool [P].
     """
@@ -58,24 +59,25 @@ class DuplicatePairs:
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Near duplicates among N images, and how far the search for them is to be trusted.
+    """Near duplicates among N images, and how reliable the search for them is.
 
     Attributes:
-        pairs: of near duplicates.
-        groups: int64 [N], from 0 by the size of the group, the largest first; -1: no duplicate.
-        keepers: int64 [groups], the image of each with the most pixels, or its first row.
-        threshold: of the candidates' similarity.
-        candidates: pairs that reach it.
-        is_limited: whether the threshold was raised to have no more candidates than allowed.
-        is_confirmed: whether candidates were compared by pixels.
-        recall: of augmented copies by kind; empty without.
-        random_rate: of random pairs, those whose similarity reaches the threshold.
-        nearest_rate: of images and their nearest that is no copy, those that reach it. Without
-            pixels, what the tail expects of all images.
-        pixel_rates: None where pixels are not compared.
-        expected_false: pairs that are expected to be no duplicates: with pixels by `alike`'s rate
-            of the refused candidates, an upper estimate; else images by the tail.
-        most_false: the same by the upper limit of that rate.
+        pairs: Pairs of near duplicates.
+        groups: int64 [N], numbered from 0 by size, the largest first; -1: no duplicate.
+        keepers: int64 [groups], the image with the most pixels in each group, or its first row.
+        threshold: Smallest similarity of candidates.
+        candidates: Number of pairs that reach it.
+        is_limited: Whether the threshold was raised so as to have no more candidates than allowed.
+        is_confirmed: Whether candidates were compared by pixels.
+        recall: Recall of augmented copies, by kind; empty if there are none.
+        random_rate: Fraction of random pairs whose similarity reaches the threshold.
+        nearest_rate: Fraction of images whose nearest neighbour that is not a copy reaches the
+            threshold. Without pixels, the fraction that the tail predicts for all images.
+        pixel_rates: How often the comparison by pixels errs; None if pixels are not compared.
+        expected_false: Expected number of pairs that are not duplicates: with pixels, by the rate
+            of `alike` for the refused candidates, which is an upper estimate; without, the number
+            of images by the tail.
+        most_false: The same, by the upper limit of that rate.
     """
 
     pairs: DuplicatePairs
@@ -94,7 +96,7 @@ class Duplicates:
 
     @property
     def redundant(self) -> np.ndarray:
-        """Whether an image is a duplicate that is not the keeper of its group, bool [N]."""
+        """Whether an image is a duplicate but not the keeper of its group, bool [N]."""
         is_redundant = self.groups >= 0
         is_redundant[self.keepers] = False
         return is_redundant
@@ -114,19 +116,19 @@ def find_duplicates(
 ) -> Duplicates:
     """Finds near duplicates.
 
-    Reads the images of all candidates, one after the other.
+    Reads the images of all candidates, one after another.
 
     Args:
-        images: of N rows.
-        neighbours: of the images.
-        cache: of the images' thumbnails; None: pixels are not compared.
-        copies: features of augmented copies.
-        recall: wanted of the augmented copies' similarities.
-        false_rate: without pixels, the fraction of images whose nearest other image may be a false
+        images: N images.
+        neighbours: Nearest neighbours of the images.
+        cache: Thumbnails of the images; None: pixels are not compared.
+        copies: Features of augmented copies.
+        recall: Wanted recall of the augmented copies, by their similarities.
+        false_rate: Without pixels, the fraction of images whose nearest other image may be a false
             match.
-        max_candidates: pairs compared at most, the most similar ones.
-        max_distance: of copies' pixels.
-        seed: draws samples.
+        max_candidates: Largest number of pairs that are compared, the most similar ones.
+        max_distance: Largest distance of the pixels of copies.
+        seed: Seed of the samples.
     """
     rng = np.random.default_rng(seed)
     copy_similarities = None if copies is None else copies.similarities(images.features)
@@ -192,7 +194,7 @@ def _compare(cache, first, second, similarities):
 
 
 def _groups(count, pairs):
-    """The number of each image's group, the largest group first; -1 for none."""
+    """The number of each image's group, the largest group first; -1 for no group."""
     partition = Partition(count)
     partition.join(pairs.first, pairs.second)
     _, labels, sizes = np.unique(partition.labels, return_inverse=True, return_counts=True)

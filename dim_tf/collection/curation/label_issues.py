@@ -1,19 +1,20 @@
 """Labels that are probably wrong: an unseen classifier and the neighbours both contradict them.
 
-Probabilities of each image come from a logistic regression on features that was trained on other
-images (out of fold), so that no label speaks for itself. Candidates are those of confident learning
-(`confident_learning.py`) whose neighbours' vote prefers the suggested class, too: where a
-classifier errs because classes overlap, the neighbours often do not. Their score is how far both
-prefer it, on average.
+The probabilities of each image come from a logistic regression on features that was trained on
+other images (out of fold), so that no label speaks for itself. Candidates are those of confident
+learning (`confident_learning.py`) for which the neighbours' vote prefers the suggested class, too:
+if a classifier errs because classes overlap, the neighbours often do not. The score is how strongly
+both prefer the suggested class, on average.
 
-Confident learning names hard images besides wrong labels. How many, is measured: some labels are
-swapped on purpose, and all is done again. With R(t), the fraction of these swaps that are named
-with a score of t or more, and A(t), that of all labels, the fraction of wrong labels is at most
-A(t) / R(t) for every t, hence at most π, the least of these; and of the labels named with such a
-score at most π R(t) / A(t) are wrong (the mixture proportion of Blanchard, Lee & Scott 2010,
-Semi-Supervised Novelty Detection). The scores are cut where this precision falls below the wanted.
+Confident learning also names hard images, not only wrong labels. How many is measured: some labels
+are swapped on purpose, and everything is repeated. Let R(t) be the fraction of these swaps that are
+named with a score of t or more, and A(t) the same fraction of all labels. The fraction of wrong
+labels is at most A(t) / R(t) for every t, hence at most π, the smallest of these. Of the labels
+named with such a score, at most π R(t) / A(t) are wrong (the mixture proportion of Blanchard, Lee &
+Scott 2010, Semi-Supervised Novelty Detection). The scores are cut where this precision falls below
+the wanted one.
 
-Attributes are so many problems of two classes.
+Each attribute is a separate problem of two classes.
 """
 
 import dataclasses
@@ -30,27 +31,27 @@ from dim_tf.evaluation import logistic_regression
 from dim_tf.system.errors import InputError
 
 FOLDS = 5
-SWAPPED, SWAPS = 0.03, 200  # of the labels, to measure the recall, and how many at least
-_MOST_SWAPPED = 0.1  # of the labels, where they are few
-TEMPERATURE = 0.07  # of the votes, as evaluation/measures/knn.py has it
-_COUNTED = 25  # swaps from which R(t) is estimated; above a higher t are too few
+SWAPPED, SWAPS = 0.03, 200  # labels swapped to measure the recall: fraction, and least number
+_MOST_SWAPPED = 0.1  # largest fraction of swapped labels, if there are few labels
+TEMPERATURE = 0.07  # of the votes, as in evaluation/measures/knn.py
+_COUNTED = 25  # swaps needed to estimate R(t); there are too few above a higher t
 _BLOCK = 2**14
 
 
 @dataclass(frozen=True)
 class LabelIssues:
-    """Labels that are doubtful, the most doubtful first.
+    """Doubtful labels, the most doubtful first.
 
     Attributes:
         rows: int64 [I].
-        attributes: int64 [I], which of the attributes; 0 for classes.
-        given: int64 [I], the label.
-        suggested: int64 [I], another class; of attributes 0 or 1.
-        given_probability: float64 [I], of the given label, out of fold.
-        suggested_probability: float64 [I].
-        given_vote: float64 [I], the fraction of the neighbours' votes.
-        suggested_vote: float64 [I].
-        scores: float64 [I] in (0, 1], how far both prefer the suggested label, on average.
+        attributes: int64 [I], the index of the attribute; 0 for classes.
+        given: int64 [I], the given label.
+        suggested: int64 [I], another class; for attributes 0 or 1.
+        given_probability: float64 [I], probability of the given label, out of fold.
+        suggested_probability: float64 [I], that of the suggested label.
+        given_vote: float64 [I], the given label's fraction of the neighbours' votes.
+        suggested_vote: float64 [I], that of the suggested label.
+        scores: float64 [I] in (0, 1], how strongly both prefer the suggested label, on average.
     """
 
     rows: np.ndarray
@@ -67,25 +68,26 @@ class LabelIssues:
         return len(self.rows)
 
     def only(self, chosen: np.ndarray) -> "LabelIssues":
-        """Some of them; chosen: bool [I], or their places, int."""
+        """Some of them; chosen: bool [I], or indices, int."""
         return LabelIssues(*(getattr(self, name)[chosen] for name in self.__annotations__))
 
 
 @dataclass(frozen=True)
 class LabelCheck:
-    """Doubtful labels, and how far the search for them is to be trusted.
+    """Doubtful labels, and how reliable the search for them is.
 
     Attributes:
-        issues: the doubtful labels.
-        checked: labels that were checked.
-        unchecked: labels that were not: of classes, or attributes, of fewer than `FOLDS` images.
-        accuracy: of the out-of-fold predictions.
-        candidates: labels that confident learning alone names.
-        expected_wrong: labels that confident learning expects to be wrong.
-        cut: the least score of the issues.
-        recall: of labels swapped on purpose, the fraction that is named with such a score.
-        max_precision: at most this fraction of the issues is wrong.
-        max_wrong: at most this fraction of all labels is wrong, π.
+        issues: The doubtful labels.
+        checked: Number of labels that were checked.
+        unchecked: Number of labels that were not: those of classes or attributes with fewer than
+            `FOLDS` images.
+        accuracy: Accuracy of the out-of-fold predictions.
+        candidates: Number of labels that confident learning alone names.
+        expected_wrong: Number of labels that confident learning expects to be wrong.
+        cut: The smallest score of the issues.
+        recall: Of the labels swapped on purpose, the fraction that is named with such a score.
+        max_precision: At most this fraction of the issues is wrong.
+        max_wrong: At most this fraction of all labels is wrong, π.
     """
 
     issues: LabelIssues
@@ -109,21 +111,21 @@ def check_labels(
     redundant: np.ndarray | None = None,
     seed: int = 0,
 ) -> LabelCheck:
-    """Looks for wrong labels; 16 bytes an image and class.
+    """Looks for wrong labels; takes 16 bytes per image and class.
 
     Args:
-        images: with labels: classes, or attributes.
-        neighbours: of the images, which vote.
-        precision: wanted of the issues, see the module; 0: all candidates.
-        groups: int64 [N], of copies, -1 for none: they neither vote for each other nor are they in
-            different folds. None: no copies.
+        images: Images with labels: classes, or attributes.
+        neighbours: Nearest neighbours of the images, which vote.
+        precision: Wanted precision of the issues, see the module; 0: all candidates.
+        groups: int64 [N], groups of copies, -1 for none. Copies neither vote for each other nor are
+            in different folds. None: no copies.
         redundant: bool [N], copies that are checked but not trained on. None: none.
-        seed: deals the images to folds, and draws the swaps.
+        seed: Seed of the folds and of the swaps.
 
     Raises:
-        InputError: there are no labels, fewer than two classes of `FOLDS` images, or attributes
+        InputError: There are no labels, fewer than two classes with `FOLDS` images, or attributes
             other than 0 or 1.
-        RunError: the features are not finite.
+        RunError: The features are not finite.
     """
     if images.labels is None:
         raise InputError("labels cannot be checked where there are none; give class folders or CSV")
@@ -165,7 +167,7 @@ def check_labels(
 
 @dataclass(frozen=True)
 class _Checked:
-    """All of the labels that were checked; scores of -1 where one is no candidate."""
+    """All labels that were checked; a score of -1 means that the label is not a candidate."""
 
     labels: LabelIssues
     accuracy: float
@@ -183,7 +185,7 @@ class _Problem:
     train: np.ndarray
 
     def checkable(self, labels):
-        """Labels of the classes or attributes with enough images, by new numbers; the old ones."""
+        """Labels of classes or attributes with enough images, renumbered; the old numbers."""
         if labels.ndim == 2:
             if not np.isin(labels, (0, 1)).all():
                 raise InputError(
@@ -211,7 +213,7 @@ class _Problem:
     def deal(self, labels, rng):
         """A fold for each image: classes are dealt evenly, copies together, int64 [N]."""
         order = rng.permutation(len(labels))
-        if labels.ndim == 1:  # the images of a class one after the other
+        if labels.ndim == 1:  # the images of a class one after another
             order = order[np.argsort(labels[order], kind="stable")]
         folds = np.empty(len(labels), np.int64)
         folds[order] = np.arange(len(labels)) % FOLDS
@@ -255,7 +257,8 @@ class _Problem:
     def _out_of_fold(self, labels, outputs, rows, folds, activation):
         """Probabilities of rows by classifiers trained on the other folds, float32 [K, outputs].
 
-        C is chosen on the folds but the first, once: it is one number, and of no label's own.
+        C is chosen once, on all folds but the first: it is one number and depends on no single
+        label.
         """
         probabilities = np.empty((len(rows), outputs), np.float32)
         c_values: Sequence[float] = logistic_regression.C_VALUES
@@ -273,7 +276,7 @@ class _Problem:
         return probabilities
 
     def _score(self, labels, rows, probabilities, attribute) -> _Checked:
-        """Scores the labels of rows, of one problem."""
+        """Scores the labels of these rows, for one problem."""
         given, images = labels[rows], np.arange(len(rows))
         found = find_candidates(probabilities, given)
         given_p = probabilities[images, given].astype(np.float64)
@@ -322,7 +325,7 @@ def _sigmoid(scores, axis):
 
 
 def _swap(labels, rng):
-    """Labels of which some are another class, or the other value of an attribute; and which."""
+    """Labels, some of which are swapped for another class or attribute value; and which ones."""
     fraction = min(max(SWAPPED, SWAPS / (labels >= 0).sum()), _MOST_SWAPPED)
     is_swapped = (rng.random(labels.shape) < fraction) & (labels >= 0)
     if labels.ndim == 2:
@@ -333,12 +336,12 @@ def _swap(labels, rng):
 
 
 def _cut(scores, swap_scores, precision):
-    """The least score at the wanted precision; there the recall and the precision; and π.
+    """The smallest score with the wanted precision; the recall and precision there; and π.
 
     Args:
-        scores: float64 [K], of all labels; -1 for none.
-        swap_scores: float64 [S], of labels that were swapped.
-        precision: wanted; 0: no cut.
+        scores: float64 [K], scores of all labels; -1 for none.
+        swap_scores: float64 [S], scores of the labels that were swapped.
+        precision: Wanted precision; 0: no cut.
     """
     if not len(swap_scores):
         return 0.0, 0.0, 1.0, 1.0
@@ -347,7 +350,7 @@ def _cut(scores, swap_scores, precision):
         return 0.0, 0.0, 1.0, 1.0
     named = _at_least(scores, cuts)  # A
     recall = _at_least(swap_scores, cuts)  # R
-    if not recall[0]:  # no swapped label is a candidate, so that nothing is known of precision
+    if not recall[0]:  # no swapped label is a candidate, so the precision is unknown
         return float(np.nextafter(cuts[-1], np.inf) if precision else cuts[0]), 0.0, 0.0, 1.0
     enough = recall >= min(_COUNTED / len(swap_scores), recall[0])
     max_wrong = float(np.min(named[enough] / recall[enough]))
@@ -358,6 +361,6 @@ def _cut(scores, swap_scores, precision):
 
 
 def _at_least(scores, cuts):
-    """The fraction of scores that reach each of the cuts."""
+    """The fraction of scores that reach each cut."""
     ordered = np.sort(scores)
     return 1 - np.searchsorted(ordered, cuts, "left") / len(scores)

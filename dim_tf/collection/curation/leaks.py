@@ -1,4 +1,4 @@
-"""Images that are in a user's training and test folders both, as copies of each other."""
+"""Images that are in both a user's training and test folders, as copies of each other."""
 
 from dataclasses import dataclass
 
@@ -10,15 +10,15 @@ from dim_tf.system.errors import InputError
 
 @dataclass(frozen=True)
 class Leaks:
-    """L test images of which there is a copy in the training folder, the most similar first.
+    """L test images that have a copy in the training folder, the most similar first.
 
     Attributes:
-        test_rows: int64 [L], each once.
-        train_rows: int64 [L], the most similar copy; of images that are copies of the same ones
-            and were not compared themselves, the keeper of the group or its first training image.
-        similarities: float32 [L], of the features; NaN where the two were not compared.
-        distances: float32 [L], of the pixels; NaN where they were not compared.
-        tested: images of the test folder.
+        test_rows: int64 [L], each only once.
+        train_rows: int64 [L], the most similar copy. If two images are copies of the same ones but
+            were not compared themselves, it is the keeper of the group or its first training image.
+        similarities: float32 [L], similarities of the features; NaN if the two were not compared.
+        distances: float32 [L], distances of the pixels; NaN if they were not compared.
+        tested: Number of images in the test folder.
     """
 
     test_rows: np.ndarray
@@ -32,7 +32,7 @@ class Leaks:
 
     @property
     def fraction(self) -> float:
-        """Of the test images, those with a copy in the training folder."""
+        """Fraction of the test images that have a copy in the training folder."""
         return len(self) / max(self.tested, 1)
 
 
@@ -40,11 +40,11 @@ def find_leaks(duplicates: Duplicates, is_test: np.ndarray) -> Leaks:
     """Finds the groups of duplicates that span both folders.
 
     Args:
-        duplicates: of N images.
-        is_test: bool [N].
+        duplicates: Duplicates among N images.
+        is_test: bool [N], whether an image is in the test folder.
 
     Raises:
-        InputError: all images are in one of the folders.
+        InputError: All images are in one of the folders.
     """
     if is_test.all() or not is_test.any():
         folder = "test" if is_test.all() else "training"
@@ -57,7 +57,7 @@ def find_leaks(duplicates: Duplicates, is_test: np.ndarray) -> Leaks:
     first_is_test = is_test[pairs.first[compared]]
     ends = pairs.first[compared], pairs.second[compared]
     tests, trains = np.where(first_is_test, *ends), np.where(first_is_test, *ends[::-1])
-    tests, once = np.unique(tests, return_index=True)  # pairs are the most similar first
+    tests, once = np.unique(tests, return_index=True)  # pairs are sorted, the most similar first
     chosen = compared[once]
     others, partners = _through_a_third(duplicates, is_test, tests)
     unknown = np.full(len(others), np.nan, np.float32)
@@ -73,7 +73,7 @@ def find_leaks(duplicates: Duplicates, is_test: np.ndarray) -> Leaks:
 
 
 def _through_a_third(duplicates, is_test, known):
-    """Test images whose group has training images, none of which is a pair with them."""
+    """Test images whose group has training images but which form a pair with none of them."""
     groups, keepers = duplicates.groups, duplicates.keepers
     trained = np.flatnonzero((groups >= 0) & ~is_test)
     partner = np.full(len(keepers), -1)

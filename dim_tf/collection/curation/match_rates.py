@@ -1,16 +1,16 @@
-"""How often the two tests of a near duplicate err: the features' similarity, and the pixels.
+"""How often the two tests of a near duplicate err: similarity of features, and pixels.
 
-Measured on the collection itself, on a sample of its images:
+Both are measured on the collection itself, on a sample of its images:
 
-- recall, on augmented copies of them: the fraction whose similarity reaches the threshold, that
-  would be on the original's list of neighbours, and that the pixels confirm;
-- false matches of the similarity: of random pairs, and of each image and its nearest image that is
-  no copy by its pixels;
-- false matches of the pixels: of random pairs, and of each image and the last on its list of
-  neighbours, which is like it and seldom a copy, so that this rate is an upper estimate. Pairs of
-  one group of duplicates are left out.
+- recall, on augmented copies of the sample: the fraction whose similarity reaches the threshold,
+  that would be on the original's list of neighbours, and that the pixels confirm;
+- false matches of the similarity: for random pairs, and for each image and the nearest image that
+  is not its copy by the pixels;
+- false matches of the pixels: for random pairs, and for each image and the last on its list of
+  neighbours, which is similar but seldom a copy, so that this rate is an upper estimate. Pairs
+  within one group of duplicates are left out.
 
-Each false-match rate stands beside its upper limit at 95 % (Clopper & Pearson 1934).
+Each false-match rate has an upper limit at 95 % (Clopper & Pearson 1934).
 """
 
 from collections.abc import Callable
@@ -26,9 +26,9 @@ from dim_tf.collection.curation.neighbour_lists import NeighbourLists
 from dim_tf.collection.unit_rows import BLOCK_BYTES, unit_rows
 from dim_tf.system.errors import InputError
 
-RANDOM_PAIRS = 200_000  # of which the similarity is computed
-COMPARED_PAIRS = 3_000  # of these, by pixels
-_FEW_ROWS = 2**11  # all pairs of which are computed sooner than those that are drawn
+RANDOM_PAIRS = 200_000  # whose similarity is computed
+COMPARED_PAIRS = 3_000  # of these, compared by pixels
+_FEW_ROWS = 2**11  # with fewer rows it is faster to compute all pairs than those drawn
 SAMPLE = 400  # images whose neighbours are compared
 
 
@@ -38,11 +38,11 @@ class CopyFeatures:
 
     Attributes:
         rows: int64 [M], the originals.
-        kinds: of the copies, names of `copies.KINDS`.
+        kinds: Kinds of the copies, names of `copies.KINDS`.
         features: float32 [M, len(kinds), D].
 
     Raises:
-        InputError: the arrays do not fit together.
+        InputError: The arrays do not fit together.
     """
 
     rows: np.ndarray
@@ -58,10 +58,10 @@ class CopyFeatures:
             )
 
     def similarities(self, features: np.ndarray) -> np.ndarray:
-        """The cosine of each copy and its original, float32 [M, len(kinds)].
+        """The cosine of each copy with its original, float32 [M, len(kinds)].
 
         Args:
-            features: float32 [N, D], of the collection.
+            features: float32 [N, D], features of the collection.
         """
         originals = unit_rows(features[self.rows])
         by_kind = [
@@ -76,8 +76,8 @@ class Rate:
     """A rate of events.
 
     Attributes:
-        events: that occurred.
-        trials: in which they could.
+        events: Number of events.
+        trials: Number of trials.
     """
 
     events: int
@@ -90,13 +90,13 @@ class Rate:
 
     @property
     def upper(self) -> float:
-        """The upper limit of the rate at 95 %, one-sided."""
+        """The one-sided upper limit of the rate at 95 %."""
         if self.events >= self.trials:
             return 1.0
         return float(scipy.stats.beta.ppf(0.95, self.events + 1, self.trials - self.events))
 
     def summary(self) -> dict[str, float]:
-        """As curation.json has it."""
+        """The rate as in curation.json."""
         return {
             "matches": self.events,
             "pairs": self.trials,
@@ -107,13 +107,15 @@ class Rate:
 
 @dataclass(frozen=True)
 class PixelRates:
-    """How often the comparison by pixels errs, without regard to similarity.
+    """How often the comparison by pixels errs, regardless of similarity.
 
     Attributes:
-        random: confirmed random pairs.
-        alike: confirmed pairs of an image and the last on its list.
-        nearest_other: float32 [S], the similarity of images and their nearest that is no copy.
-        confirmed_copies: bool [M, kinds], augmented copies that are confirmed; None without.
+        random: Rate of confirmed random pairs.
+        alike: Rate of confirmed pairs of an image and the last on its list.
+        nearest_other: float32 [S], the similarity of images and their nearest neighbour that is not
+            a copy.
+        confirmed_copies: bool [M, kinds], augmented copies that are confirmed; None if there are
+            none.
     """
 
     random: Rate
@@ -125,12 +127,12 @@ class PixelRates:
 def random_similarities(
     features: np.ndarray, groups: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Cosines of random pairs of images that are not of one group, float32 [`RANDOM_PAIRS`].
+    """Cosines of random pairs of images in different groups, float32 [`RANDOM_PAIRS`].
 
     Args:
         features: float32 [N, D].
         groups: int64 [N], the group of duplicates of each image, -1 for none.
-        rng: draws the pairs; those that are left out are not replaced.
+        rng: Draws the pairs; those that are left out are not replaced.
     """
     first, second = rng.integers(0, len(features), (2, min(RANDOM_PAIRS, len(features) ** 2)))
     apart = are_apart(first, second, groups)
@@ -148,7 +150,7 @@ def random_similarities(
 
 
 def are_apart(first: np.ndarray, second: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Whether two images are different and not of one group of duplicates, bool [P]."""
+    """Whether two images are different and not in the same group of duplicates, bool [P]."""
     return (first != second) & ((groups[first] < 0) | (groups[first] != groups[second]))
 
 
@@ -161,16 +163,16 @@ def measure_pixel_rates(
     max_distance: float,
     rng: np.random.Generator,
 ) -> PixelRates:
-    """Compares pairs of a sample of the images; reads some three images for each of the sample.
+    """Compares pairs of a sample of the images; reads about three images for each of the sample.
 
     Args:
-        cache: of the collection.
-        read_image: the pixels of a row.
-        neighbours: of the images.
+        cache: Thumbnails of the collection.
+        read_image: Returns the pixels of a row.
+        neighbours: Nearest neighbours of the images.
         groups: int64 [N], the group of duplicates of each image, -1 for none.
-        copies: of which the originals and the kinds are taken.
-        max_distance: of copies.
-        rng: draws the sample.
+        copies: Gives the originals and the kinds.
+        max_distance: Largest distance of copies.
+        rng: Draws the sample.
     """
     count = len(neighbours)
     sample = rng.choice(count, min(SAMPLE, count), replace=False)
@@ -192,7 +194,7 @@ def measure_pixel_rates(
 
 
 def _nearest_other(cache, neighbours, sample, max_distance):
-    """The similarity of each image and its nearest that is no copy; images without one left out."""
+    """The similarity of each image and its nearest non-copy; images without one are left out."""
     similarities = []
     for column in range(neighbours.k):
         sample = sample[neighbours.rows[sample, column] >= 0]
@@ -228,14 +230,14 @@ def recall_by_kind(
 ) -> dict[str, float]:
     """The fraction of augmented copies that are found, by kind.
 
-    A copy would be on its original's list if it is more similar than the last there.
+    A copy would be on its original's list if it is more similar than the last image there.
 
     Args:
-        copies: of some images.
-        similarities: float32 [M, kinds], of the copies and their originals.
-        neighbours: of the images.
-        threshold: a cosine.
-        confirmed: bool [M, kinds], by pixels; None: pixels are not compared.
+        copies: Features of copies of some images.
+        similarities: float32 [M, kinds], similarities of the copies and their originals.
+        neighbours: Nearest neighbours of the images.
+        threshold: A cosine.
+        confirmed: bool [M, kinds], whether pixels confirm the copy; None: pixels are not compared.
     """
     last = np.where(
         neighbours.rows[copies.rows, -1] < 0, -1, neighbours.similarities[copies.rows, -1]

@@ -1,4 +1,4 @@
-"""The nearest images of each image of a collection, as the curation takes them."""
+"""The nearest images of each image of a collection, in the form that the curation takes."""
 
 from dataclasses import dataclass
 
@@ -11,14 +11,14 @@ _BLOCK = 2**16  # rows at a time
 
 @dataclass(frozen=True)
 class NeighbourLists:
-    """The k nearest images of each of N images, without itself; 12 k bytes an image.
+    """The k nearest images of each of N images, without the image itself; 12 k bytes per image.
 
     Attributes:
         similarities: float32 [N, k], cosines, the largest first.
-        rows: int64 [N, k]; -1 where an index returned fewer than k.
+        rows: int64 [N, k]; -1 if an index returned fewer than k.
 
     Raises:
-        InputError: the arrays do not fit together.
+        InputError: The arrays do not fit together.
     """
 
     similarities: np.ndarray
@@ -41,17 +41,18 @@ class NeighbourLists:
 
     @property
     def k(self) -> int:
-        """Neighbours of an image."""
+        """Number of neighbours per image."""
         return self.rows.shape[1]
 
     def pairs(self, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Pairs of neighbours at least so similar, each once, the most similar first.
+        """Pairs of neighbours at least this similar, each only once, the most similar first.
 
         Args:
-            threshold: a cosine.
+            threshold: A cosine.
 
         Returns:
-            int64 [P], the smaller row of each; int64 [P], the larger; float32 [P], similarities.
+            int64 [P], the smaller row of each; int64 [P], the larger row; float32 [P],
+            similarities.
         """
         firsts, seconds, similarities = [], [], []
         for start in range(0, len(self), _BLOCK):
@@ -71,14 +72,14 @@ class NeighbourLists:
         return first[order], second[order], similarity[order]
 
     def mean_distances(self, k: int, groups: np.ndarray | None = None) -> np.ndarray:
-        """The mean cosine distance of each image to its k nearest that are no copies of it.
+        """The mean cosine distance of each image from its k nearest images that are not its copies.
 
         Args:
-            k: neighbours; where fewer are left, those.
+            k: Number of neighbours; if fewer are left, all of those.
             groups: int64 [N], the group of copies of each image, -1 for none; None: no copies.
 
         Returns:
-            float64 [N]; 0 where all of the neighbours are copies.
+            float64 [N]; 0 if all neighbours are copies.
         """
         means = np.zeros(len(self))
         for start in range(0, len(self), _BLOCK):

@@ -1,19 +1,19 @@
-"""Images unlike the others, by three distances, since outliers come in several ways.
+"""Images unlike the others, by three distances, since outliers come in several kinds.
 
 - isolated: the mean cosine distance to the k nearest images. A picture that came in by mistake is
-  far from all others; a hundred of one kind are near each other.
-- rare: the mean cosine distance to the k nearest of a random sample of the collection (Sugiyama &
-  Borgwardt 2013, Rapid distance-based outlier detection via sampling). Of a small group few are in
-  the sample, so that the others are far from it.
+  far from all others, but a hundred of one kind are near each other.
+- rare: the mean cosine distance to the k nearest images of a random sample of the collection
+  (Sugiyama & Borgwardt 2013, Rapid distance-based outlier detection via sampling). The sample has
+  few images of a small group, so the others in the group are far from it.
 - unusual: the distance from the whole collection in units of its variation (`robust_distance.py`).
-  An encoder often gives images of a kind that it was not trained on features that are near those of
-  others, but that combine what never goes together.
+  If an encoder was not trained on a kind of images, their features are often near those of other
+  images, but combine what never occurs together.
 
-Copies of an image do not count among its neighbours, and the null takes one image of each group.
+Copies of an image do not count as its neighbours, and the null takes one image of each group.
 
 The null: an image of the collection's own kind has a distance from the tail that is fitted to the
 80th to 98th percentile (`tail.py`). Its p-value is the tail's probability of a distance at least as
-large; of the three the smallest one, times 3. Benjamini and Hochberg's cut keeps the expected
+large, and the smallest of the three times 3. Benjamini and Hochberg's cut keeps the expected
 fraction of false ones among the outliers at the given rate.
 """
 
@@ -27,9 +27,9 @@ from dim_tf.collection.curation.tail import Tail, benjamini_hochberg, fit_tail
 from dim_tf.collection.unit_rows import unit_rows
 
 KINDS = ("isolated", "rare", "unusual")
-SAMPLE = 1000  # images of the sample, at most a tenth of all
+SAMPLE = 1000  # images in the sample, at most a tenth of all
 _BLOCK = 4096
-_MIN_SAMPLE = 20  # k of fewer is not a small part of them
+_MIN_SAMPLE = 20  # in a smaller one, k is not a small part
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,14 @@ class Outliers:
     """Distances of all images, and which of them are outliers.
 
     Attributes:
-        distances: float64 [N, 3], of the three `KINDS`.
-        tails: of each kind; None: too few images, or all alike.
-        p_values: float64 [N]; 1 for most, and for all where there is no tail.
+        distances: float64 [N, 3], one for each of the three `KINDS`.
+        tails: The tail of each kind; None: there are too few images, or all are alike.
+        p_values: float64 [N]; 1 for most, and for all if there is no tail.
         kinds: int64 [N], the kind whose distance is least likely.
         is_outlier: bool [N].
-        cut: the largest p-value of an outlier, 0 without any.
-        expected_false: images of the collection's own kind that the cut is expected to take.
+        cut: The largest p-value of an outlier, 0 if there is none.
+        expected_false: Expected number of outliers by the cut that are of the collection's own
+            kind.
     """
 
     distances: np.ndarray
@@ -56,7 +57,7 @@ class Outliers:
 
     @property
     def is_measured(self) -> bool:
-        """Whether there are enough images to say how far is unusual."""
+        """Whether there are enough images to say what distance is unusual."""
         return any(tail is not None for tail in self.tails)
 
 
@@ -70,16 +71,16 @@ def find_outliers(
     false_rate: float,
     seed: int = 0,
 ) -> Outliers:
-    """Measures how far each image is from the others; 80 bytes an image.
+    """Measures how far each image is from the others; takes 80 bytes per image.
 
     Args:
         features: float32 [N, D]; read in blocks.
-        neighbours: of the images.
-        groups: int64 [N], the group of copies of each, -1 for none.
-        redundant: bool [N], all but one image of each group.
-        k: neighbours whose distances are averaged.
-        false_rate: expected fraction of false ones among the outliers.
-        seed: draws the sample.
+        neighbours: Nearest neighbours of the images.
+        groups: int64 [N], the group of copies of each image, -1 for none.
+        redundant: bool [N], all images of each group except one.
+        k: Number of neighbours whose distances are averaged.
+        false_rate: Expected fraction of false ones among the outliers.
+        seed: Seed of the sample.
     """
     distances = np.stack(
         [
@@ -112,7 +113,7 @@ def find_outliers(
 
 
 def _sample_distances(features, groups, sampled, k, seed):
-    """The mean distance of each image to its k nearest of a sample, without it and its copies."""
+    """The mean distance of each image from its k nearest in a sample, without it and its copies."""
     candidates = np.flatnonzero(sampled)
     size = min(SAMPLE, len(candidates) // 10)
     if size < _MIN_SAMPLE:

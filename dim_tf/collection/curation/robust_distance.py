@@ -1,11 +1,12 @@
-"""The distance of features from all of a collection, in units of its own variation.
+"""The distance of features from a whole collection, in units of its own variation.
 
-The Mahalanobis distance, √((x - μ)ᵀ Σ⁻¹ (x - μ)), where x is the feature at length 1, and the
-logarithm of its length: noise has long features, whatever their direction. Features of images of
-another kind often differ little, but in directions in which the collection hardly varies at all. As
-few as 1 % of them would widen Σ in just these directions, and hide themselves. So μ and Σ are those
-of the three quarters of a sample whose Σ has the least determinant (Rousseeuw & Van Driessen 1999,
-A Fast Algorithm for the Minimum Covariance Determinant Estimator; scikit-learn's).
+It is the Mahalanobis distance, √((x - μ)ᵀ Σ⁻¹ (x - μ)), where x is the feature at length 1 together
+with the logarithm of its length: noise has long features, whatever their direction. Features of
+images of another kind often differ little, but in directions in which the collection hardly varies.
+Even 1 % of them would widen Σ in exactly these directions, and hide themselves. So μ and Σ are
+those of the three quarters of a sample whose Σ has the smallest determinant (Rousseeuw & Van
+Driessen 1999, A Fast Algorithm for the Minimum Covariance Determinant Estimator; scikit-learn's
+implementation).
 """
 
 import warnings
@@ -17,25 +18,25 @@ from sklearn.covariance import MinCovDet
 
 from dim_tf.collection.unit_rows import unit_rows
 
-SAMPLE = 4000  # images that μ and Σ are estimated from
-MAX_DIMENSIONS = 128  # principal components of larger features, the first ones
+SAMPLE = 4000  # images from which μ and Σ are estimated
+MAX_DIMENSIONS = 128  # of larger features, the first principal components
 _SUPPORT = 0.75  # of the sample
 _ROWS_PER_DIMENSION = 5  # at least; fewer do not determine Σ
-_CONSTANT = 1e-6  # a component's variance relative to the largest one that counts as none
+_CONSTANT = 1e-6  # a component with less variance, relative to the largest, counts as constant
 _SHORTEST = 1e-6  # length of a feature
 _BLOCK = 2**14
 
 
 def robust_distances(features: np.ndarray, sampled: np.ndarray, seed: int) -> np.ndarray:
-    """The distance of each image from the collection; float64 [N], 8 bytes an image.
+    """The distance of each image from the collection; float64 [N], 8 bytes per image.
 
     Args:
         features: float32 [N, D]; read in blocks.
-        sampled: bool [N], images that μ and Σ may be estimated from.
-        seed: draws the sample.
+        sampled: bool [N], images from which μ and Σ may be estimated.
+        seed: Seed of the sample.
 
     Returns:
-        All 0 where the sample has fewer than 5 images for each dimension.
+        The distances; all 0 if the sample has fewer than 5 images per dimension.
     """
     candidates = np.flatnonzero(sampled)
     chosen = np.sort(
@@ -64,14 +65,15 @@ def robust_distances(features: np.ndarray, sampled: np.ndarray, seed: int) -> np
 
 
 def _principal_components(centered: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The first `MAX_DIMENSIONS` principal components, or fewer where there are no more.
+    """The first `MAX_DIMENSIONS` principal components, or all if there are fewer.
 
-    Of n rows A the covariance Aᵀ A / (n - 1) has n - 1 variances, which are those of the n x n
-    matrix A Aᵀ / (n - 1), and a direction v of the one is Aᵀ u, at length 1, of the other. So the
-    smaller matrix is decomposed: of 300 images with 8,192 numbers, one of 300 x 300.
+    The covariance Aᵀ A / (n - 1) of n rows A has n - 1 variances, which are also those of the n x n
+    matrix A Aᵀ / (n - 1). A direction u of the latter gives a direction v = Aᵀ u of the former,
+    scaled to length 1. So the smaller matrix is decomposed: for 300 images with 8,192 numbers, one
+    of 300 x 300.
 
     Args:
-        centered: float64 [n, F], rows without their mean.
+        centered: float64 [n, F], rows minus their mean.
 
     Returns:
         float64 [K], variances, ascending; float64 [F, K], their directions.

@@ -1,15 +1,16 @@
 """N images that represent a collection: to label, or to look at.
 
 - "coverage": k-center greedy (Gonzalez 1985, https://doi.org/10.1016/0304-3975(85)90224-5; for
-  active learning Sener & Savarese 2018, https://arxiv.org/abs/1708.00489): always the image that is
-  farthest from those chosen. No image is then more than twice as far from a chosen one as by the
-  best choice. It takes what is rare, and first of all outliers, which are best left out.
-- "typical": TypiClust (Hacohen, Dekel & Weinshall 2022, https://arxiv.org/abs/2202.02794): the
-  collection is divided into N clusters, and of each the most typical image is taken, whose nearest
-  images are the nearest. It takes what is common, which serves better with few labels. The clusters
-  are of mini-batch k-means; the neighbours are those of the collection, not of the cluster.
+  active learning Sener & Savarese 2018, https://arxiv.org/abs/1708.00489). It always takes the
+  image that is farthest from those already chosen. Then no image is more than twice as far from a
+  chosen one as with the best choice. It takes what is rare, and outliers first, which are best left
+  out.
+- "typical": TypiClust (Hacohen, Dekel & Weinshall 2022, https://arxiv.org/abs/2202.02794). The
+  collection is divided into N clusters, and the most typical image of each is taken, the one with
+  the nearest neighbours. It takes what is common, which is better with few labels. The clusters
+  come from mini-batch k-means; the neighbours are those in the collection, not in the cluster.
 
-Distances are Euclidean between features of length 1: √(2 - 2 cos).
+Distances are Euclidean distances between features of length 1: √(2 - 2 cos).
 """
 
 from dataclasses import dataclass
@@ -33,9 +34,9 @@ class Coverage:
     """How near the images of a collection are to the chosen ones.
 
     Attributes:
-        largest: distance of an image to the nearest chosen one.
-        mean: of these distances.
-        within: fraction of the images that have a chosen one within the typical distance of
+        largest: Largest distance of an image from the nearest chosen one.
+        mean: Mean of these distances.
+        within: Fraction of the images that have a chosen image within the typical distance of
             neighbours.
     """
 
@@ -44,7 +45,7 @@ class Coverage:
     within: float
 
     def summary(self) -> dict[str, float]:
-        """As curation.json has it."""
+        """The coverage as in curation.json."""
         return {name: round(value, 4) for name, value in vars(self).items()}
 
 
@@ -53,12 +54,12 @@ class Subset:
     """The chosen images.
 
     Attributes:
-        rows: int64 [n], in the order of the choice: the first m are a choice of m images by
-            k-center greedy; by typicality those of the largest clusters come first.
-        method: of `SUBSET_METHODS`.
-        coverage: of the eligible images.
-        random_coverage: that of as many random ones, the mean of some draws.
-        typical_distance: between an image and its neighbours, the median of the means.
+        rows: int64 [n], in the order of the choice. With k-center greedy the first m are a choice
+            of m images; with typicality, images of the largest clusters come first.
+        method: One of `SUBSET_METHODS`.
+        coverage: Coverage of the eligible images.
+        random_coverage: Coverage by as many random images, averaged over some draws.
+        typical_distance: Distance between an image and its neighbours: the median of the means.
     """
 
     rows: np.ndarray
@@ -77,18 +78,18 @@ def choose_subset(
     *,
     seed: int = 0,
 ) -> Subset:
-    """Chooses images; O(N n D) products, and 4 D + 24 bytes an image.
+    """Chooses images; takes O(N n D) products, and 4 D + 24 bytes per image.
 
     Args:
-        features: float32 [N, D]; a copy of length 1 is kept.
-        distances: float64 [N], the mean cosine distance of each image to its neighbours.
-        eligible: bool [N], images that may be chosen, and that are to be covered.
-        size: n; all eligible ones if they are fewer.
-        method: of `SUBSET_METHODS`.
-        seed: draws the clusters' first centers and the random subsets.
+        features: float32 [N, D]; a copy scaled to length 1 is kept.
+        distances: float64 [N], the mean cosine distance of each image from its neighbours.
+        eligible: bool [N], images that may be chosen and that are to be covered.
+        size: n; all eligible images if they are fewer.
+        method: One of `SUBSET_METHODS`.
+        seed: Seed of the clusters' first centers and of the random subsets.
 
     Raises:
-        InputError: there is no such method, or no image is eligible.
+        InputError: The method is unknown, or no image is eligible.
     """
     if method not in SUBSET_METHODS:
         raise InputError(f"no subset {method!r}; expected one of {', '.join(SUBSET_METHODS)}")
@@ -114,12 +115,12 @@ def choose_subset(
 
 
 def coverage(units: np.ndarray, chosen: np.ndarray, radius: float) -> Coverage:
-    """How near all images are to the chosen ones; O(N n D), in blocks.
+    """How near all images are to the chosen ones; takes O(N n D), in blocks.
 
     Args:
         units: float32 [N, D], of length 1.
         chosen: int [n], rows.
-        radius: the typical distance of neighbours.
+        radius: The typical distance of neighbours.
     """
     nearest = np.empty(len(units))
     step = max(_PRODUCTS // len(chosen), 1)
@@ -142,7 +143,7 @@ def _typical(units, distances, size, seed):
     )
     counts = np.bincount(labels, minlength=size)
     order = np.lexsort((distances, labels))
-    # The place of each image in its cluster: all first ones, then, for empty clusters, second ones.
+    # The rank of each image in its cluster: first all first ones; second ones for empty clusters.
     place = np.empty(len(units), np.int64)
     place[order] = np.arange(len(units)) - np.repeat(np.cumsum(counts) - counts, counts)
     return np.lexsort((distances, -counts[labels], place))[:size]

@@ -1,18 +1,19 @@
-"""How likely values beyond the usual are, by a tail that is fitted to the usual ones alone.
+"""How likely values beyond the usual are, by a tail that is fitted only to the usual values.
 
 Peaks over a threshold (Pickands 1975, https://doi.org/10.1214/aos/1176343003): above a high
 quantile u, the excess y = x - u of heavy tails is close to a generalised Pareto distribution:
 
     P(x | x > u) = (1 + ξ y / σ)^(-1/ξ),   which is exp(-y / σ) at ξ = 0.
 
-Tails lighter than the exponential have a negative ξ there, and so an end, beyond which all would
-be impossible on the word of few values. They are taken for a Weibull tail instead, which has none,
-from the median m, with a power 1 ≤ τ ≤ 2 (the normal distribution's), h = u - m:
+Tails lighter than the exponential have a negative ξ there, and therefore an end, beyond which every
+value would be impossible, on the evidence of few values. Such tails are modelled as Weibull tails
+instead, which have no end, from the median m, with a power 1 ≤ τ ≤ 2 (2 for the normal
+distribution), h = u - m:
 
     P(x | x > u) = exp(-(h / (σ τ)) (((x - m) / h)^τ - 1)),   the same exp(-y / σ) at τ = 1.
 
-What is looked for lies in the same tail. So the largest values enter the likelihood only as being
-larger than a second quantile (censored): how far they lie does not matter.
+The anomalies that are sought lie in the same tail. So the largest values enter the likelihood only
+as being larger than a second quantile (censored): how far they lie does not matter.
 """
 
 from collections.abc import Callable
@@ -23,10 +24,10 @@ import scipy.optimize
 
 START = 0.8  # the quantile u
 CENSORED = 0.98  # the quantile above which values count, but not by how much
-MIN_VALUES = 200  # below, the tail has fewer than 40 values
-_SHAPES = (0.0, 0.5)  # of ξ; above, the variance is infinite
+MIN_VALUES = 200  # with fewer, the tail has fewer than 40 values
+_SHAPES = (0.0, 0.5)  # of ξ; above this the variance is infinite
 _POWERS = (1.0, 2.0)  # of τ
-_EXPONENTIAL = 1e-3  # a smaller ξ is none
+_EXPONENTIAL = 1e-3  # a smaller ξ counts as 0
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,12 @@ class Tail:
     """The upper tail of a distribution.
 
     Attributes:
-        start: u, where it begins.
-        fraction: of the values, above u.
+        start: u, where the tail starts.
+        fraction: Fraction of the values above u.
         height: h, from the median to u.
         scale: σ.
-        shape: ξ; 0 where the power is above 1.
-        power: τ; 1 where ξ is above 0.
+        shape: ξ; 0 if the power is above 1.
+        power: τ; 1 if ξ is above 0.
     """
 
     start: float
@@ -50,7 +51,7 @@ class Tail:
     power: float
 
     def survival(self, values: np.ndarray) -> np.ndarray:
-        """The probability of a value at least so large; 1 for values up to u, float64 [N]."""
+        """The probability of a value at least this large; 1 for values up to u, float64 [N]."""
         excess = np.maximum(np.asarray(values, np.float64) - self.start, 0)
         log_survival = _log_weibull(excess, self.scale, self.power, self.height)
         if self.shape:
@@ -58,7 +59,7 @@ class Tail:
         return np.where(excess > 0, self.fraction * np.exp(log_survival), 1.0)
 
     def value_of(self, probability: float) -> float:
-        """The value that is reached with a probability, at most `fraction`."""
+        """The value that is reached with this probability, which is at most `fraction`."""
         log_ratio = np.log(self.fraction / min(probability, self.fraction))
         if self.shape:
             excess = self.scale * np.expm1(self.shape * log_ratio) / self.shape
@@ -75,7 +76,7 @@ def fit_tail(values: np.ndarray) -> Tail | None:
         values: float [N].
 
     Returns:
-        None for fewer than `MIN_VALUES`, or where no values differ in the tail.
+        The tail; None for fewer than `MIN_VALUES` values, or if all values in the tail are equal.
     """
     if len(values) < MIN_VALUES:
         return None
@@ -102,7 +103,7 @@ def fit_tail(values: np.ndarray) -> Tail | None:
 
 
 def _maximise(data, log_survival: Callable, log_density: Callable, bounds) -> tuple[float, float]:
-    """Scale and second parameter of the greatest likelihood, the second within its bounds."""
+    """Scale and second parameter with the largest likelihood; the second stays in its bounds."""
     seen, limit, censored = data
 
     def loss(parameters):
@@ -136,13 +137,13 @@ def _log_weibull_density(excess, scale, power, height):
 
 
 def benjamini_hochberg(p_values: np.ndarray, rate: float) -> float:
-    """The largest p-value that is rejected at a false discovery rate; 0 where none is.
+    """The largest p-value that is rejected at a false discovery rate; 0 if none is.
 
     Benjamini & Hochberg 1995, https://doi.org/10.1111/j.2517-6161.1995.tb02031.x.
 
     Args:
         p_values: float [N].
-        rate: the expected fraction of false ones among the rejected, at most.
+        rate: Largest expected fraction of false ones among the rejected.
     """
     ordered = np.sort(p_values)
     below = np.flatnonzero(ordered <= rate * np.arange(1, len(ordered) + 1) / len(ordered))

@@ -1,5 +1,5 @@
 """Local features of many images: defects, details, segmentation.
 
 The modules take local maps, floats [N, H, W, D]: a feature for each of H x W locations of an image.
-None but `stored_maps` and `detector_export` imports TensorFlow.
+Only `stored_maps` and `detector_export` import TensorFlow.
 """

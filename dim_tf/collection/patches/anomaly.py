@@ -1,9 +1,9 @@
 """PatchCore: an image is as anomalous as its patch that is least like any patch of normal images.
 
 Roth et al. 2022, Towards Total Recall in Industrial Anomaly Detection,
-https://arxiv.org/abs/2106.08265. Two things differ from the paper. Its features are those of two
-layers of a network that was trained on ImageNet; ours are one local map, of any encoder. At the
-border of a map a neighbourhood is averaged over the locations that exist.
+https://arxiv.org/abs/2106.08265. Two things differ from the paper. The paper's features come from
+two layers of a network trained on ImageNet; ours are one local map of any encoder. And at the
+border of a map, a neighbourhood is averaged only over the locations that exist.
 """
 
 from dataclasses import dataclass
@@ -32,13 +32,13 @@ SUPPORT = 9  # neighbours in the bank that weight an image's score
 
 @dataclass(frozen=True)
 class MemoryBank:
-    """Patches of normal images, none of which is far from any other patch of these images.
+    """Patches of normal images, such that no other patch of these images is far from all of them.
 
     Attributes:
-        patches: float32 [M, D], of averaged neighbourhoods.
-        neighbourhood: Locations a side that were averaged.
-        radius: The largest distance of a candidate to the bank, after a random projection.
-        num_candidates: Patches that the bank was chosen from.
+        patches: float32 [M, D], averaged neighbourhoods.
+        neighbourhood: Locations per side that were averaged.
+        radius: The largest distance of a candidate from the bank, after a random projection.
+        num_candidates: Number of patches from which the bank was chosen.
     """
 
     patches: np.ndarray
@@ -52,7 +52,7 @@ class AnomalyScores(NamedTuple):
 
     Attributes:
         images: float32 [N].
-        patches: float32 [N, H, W]: distance of each location to its nearest patch in the bank.
+        patches: float32 [N, H, W]: distance of each location from its nearest patch in the bank.
     """
 
     images: np.ndarray
@@ -75,14 +75,14 @@ def build_bank(
 
     Args:
         maps: Floats [N, H, W, D], local maps of normal images; read in blocks of images.
-        neighbourhood: Locations a side that are averaged, an odd number.
-        fraction: Size of the bank, of the candidates.
-        max_patches: Candidates; of more patches so many are drawn.
-        projected: Numbers of a projected feature (`coreset.choose_coreset`).
-        seed: Draws candidates, projection and the first patch.
+        neighbourhood: Locations per side that are averaged, an odd number.
+        fraction: Size of the bank, as a fraction of the candidates.
+        max_patches: Largest number of candidates; if there are more patches, this many are drawn.
+        projected: Size of a projected feature (`coreset.choose_coreset`).
+        seed: Seed of the candidates, the projection and the first patch.
 
     Raises:
-        InputError: There is no map, a number is not finite, or a setting is out of its range.
+        InputError: There is no map, a number is not finite, or a setting is outside its range.
     """
     check_maps(maps)
     if neighbourhood < 1 or neighbourhood % 2 == 0:
@@ -96,22 +96,23 @@ def build_bank(
 
 
 def score(bank: MemoryBank, maps: LocalMapArray, *, support: int = SUPPORT) -> AnomalyScores:
-    """Scores images: the paper's equations 6 and 7.
+    """Scores images by equations 6 and 7 of the paper.
 
-    A patch scores its distance to the bank. An image scores that of its farthest patch q, times
+    The score of a patch is its distance from the bank. The score of an image is that of its
+    farthest patch q, times
 
         1 - exp|q - m| / Σ exp|q - n|   over the `support` patches n of the bank nearest to m,
 
-    m being the bank's patch nearest to q, and one of the n: where normal patches like m are rare,
-    the others are far from q too, and the score stays.
+    where m is the bank's patch nearest to q, and is one of the n. If normal patches like m are
+    rare, the others are far from q too, and the score hardly changes.
 
-    Memory: 4 H W + 4 bytes an image, a copy of the bank, and blocks of the maps.
+    Memory: 4 H W + 4 bytes per image, a copy of the bank, and blocks of the maps.
 
     Args:
-        bank: Of normal images of the same encoder.
+        bank: The bank of normal images of the same encoder.
         maps: Floats [N, H, W, D], local maps of images; read in blocks of images.
-        support: Patches of the sum, with m; fewer where the bank has fewer, 1 or a bank of one
-            patch: the distance without the factor.
+        support: Number of patches in the sum, including m; fewer if the bank has fewer. With 1, or
+            a bank of one patch, the score is the distance without the factor.
 
     Raises:
         InputError: The maps do not fit the bank, or a number is not finite.

@@ -1,4 +1,4 @@
-"""How well anomaly scores tell defects from normal images: areas under ROC curves."""
+"""How well anomaly scores separate defects from normal images: areas under ROC curves."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +14,13 @@ MAX_PIXELS = 2**23  # that enter the AUROC; about 50 bytes each
 
 @dataclass(frozen=True)
 class AnomalyMetrics:
-    """Of images with known defects.
+    """Metrics on images with known defects.
 
     Attributes:
-        image_auroc: That an anomalous image scores higher than a normal one.
-        image_interval: 95 %, over test images.
-        pixel_auroc: That a pixel of a defect scores higher than another one; None without masks.
+        image_auroc: Probability that an anomalous image scores higher than a normal one.
+        image_interval: Its 95 % interval, over test images.
+        pixel_auroc: Probability that a pixel of a defect scores higher than another one; None
+            without masks.
         false_alarms: Fraction of the normal images above the threshold.
         detected: Fraction of the anomalous images above it.
     """
@@ -33,13 +34,13 @@ class AnomalyMetrics:
 
 @dataclass(frozen=True)
 class DefectTypeMetrics:
-    """Of the images of one type of defect.
+    """Metrics on the images of one type of defect.
 
     Attributes:
-        name: Of the type.
+        name: Name of the type.
         images: Number of its images.
-        image_auroc: That one of them scores higher than a normal image.
-        image_interval: 95 %, over these images and all normal ones.
+        image_auroc: Probability that one of them scores higher than a normal image.
+        image_interval: Its 95 % interval, over these images and all normal ones.
         detected: Fraction of its images above the threshold.
     """
 
@@ -59,13 +60,13 @@ def measure_types(
         image_scores: Floats [N].
         kinds: The type of each image.
         is_anomalous: bool [N]; the types of normal images are not measured.
-        threshold: Of the image scores.
+        threshold: Threshold of the image scores.
 
     Returns:
-        The metrics of each type, by its name.
+        The metrics of each type, by name.
 
     Raises:
-        InputError: No image is normal, or none is anomalous.
+        InputError: No image is normal, or no image is anomalous.
     """
     is_anomalous, kind_of = np.asarray(is_anomalous, bool), np.asarray(kinds)
     types = []
@@ -97,12 +98,12 @@ def measure(
     Args:
         image_scores: Floats [N].
         is_anomalous: bool [N].
-        threshold: Of the image scores.
+        threshold: Threshold of the image scores.
         pixel_scores: Floats [N, h, w], heat maps of all images; None: only images are measured.
-        masks: bool [N, h, w], pixels of defects, with the pixel scores.
+        masks: bool [N, h, w], pixels of defects; given together with the pixel scores.
 
     Raises:
-        InputError: All images are normal, or none is; or no pixel is of a defect.
+        InputError: All images are normal, or none is; or no pixel belongs to a defect.
     """
     is_anomalous = np.asarray(is_anomalous, bool)
     if is_anomalous.all() or not is_anomalous.any():
@@ -124,15 +125,16 @@ def measure(
 
 
 def pixel_auroc(pixel_scores: np.ndarray, masks: np.ndarray, max_pixels: int = MAX_PIXELS) -> float:
-    """That a pixel of a defect scores higher than another pixel of any image.
+    """Probability that a pixel of a defect scores higher than another pixel of any image.
 
     Args:
         pixel_scores: Floats [N, h, w].
         masks: bool [N, h, w].
-        max_pixels: That are compared; of more, so many are drawn, the same at each call.
+        max_pixels: Largest number of pixels compared; if there are more, this many are drawn, the
+            same at each call.
 
     Raises:
-        InputError: The shapes differ, or no pixel or each one is of a defect.
+        InputError: The shapes differ, or none or all of the pixels belong to defects.
     """
     if pixel_scores.shape != masks.shape:
         raise InputError(

@@ -22,7 +22,7 @@ BINS = 40
 
 
 class _Card(NamedTuple):
-    """An image; without one where its file was moved."""
+    """A card of one image; without the image if its file was moved."""
 
     image: str
     heat_map: str
@@ -46,18 +46,18 @@ def render_anomaly_page(
     At most `MAX_SHOWN` images are shown, about 7 KB each.
 
     Args:
-        title: Of the page, such as the name of the run.
-        ids: Of the N images.
-        alarms: Of the same images.
-        detector: That gave the alarms.
-        read_image: Pixels of an image by its row, uint8 [h, w, 1 or 3], as the encoder sees them:
-            the local map covers the whole of them. One that raises OSError or UndecodableError is
-            not shown.
+        title: Title of the page, such as the name of the run.
+        ids: Ids of the N images.
+        alarms: Alarms of the same images.
+        detector: The detector that gave the alarms.
+        read_image: Returns the pixels of an image, given its row; uint8 [h, w, 1 or 3], as the
+            encoder sees them: the local map covers all of them. An image for which it raises
+            OSError or UndecodableError is not shown.
         measured: Values against known defects, by name; None: there are none.
         types: The metrics of each type of defect.
     """
     rows = np.argsort(-alarms.scores, kind="stable")[:MAX_SHOWN]
-    # One scale for all images, from what most locations have to the highest.
+    # One scale for all images, from the score of most locations to the highest.
     low, high = np.percentile(alarms.patch_scores, 50), alarms.patch_scores.max()
     cards = []
     for row in rows:

@@ -1,4 +1,4 @@
-"""A subset of patches that leaves none of them far away: k-center greedy."""
+"""A subset of patches such that no patch is far from it: k-center greedy."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from dim_tf.collection.k_center import k_center_greedy
 
-PROJECTED = 128  # numbers of a feature that distances are computed of
+PROJECTED = 128  # size of the projected features whose distances are computed
 _ROUNDING = 1e-3  # of a distance, relative to the largest length
 
 
@@ -15,7 +15,7 @@ class Coreset(NamedTuple):
 
     Attributes:
         rows: int64 [n], all different, in the order of the choice.
-        radius: The largest distance of any patch to the nearest chosen one, as projected.
+        radius: The largest distance of any patch from the nearest chosen one, after projection.
     """
 
     rows: np.ndarray
@@ -25,7 +25,7 @@ class Coreset(NamedTuple):
 def choose_coreset(
     features: np.ndarray, size: int, *, projected: int = PROJECTED, seed: int = 0
 ) -> Coreset:
-    """Chooses patches, always the one that is farthest from those before it.
+    """Chooses patches, always the one that is farthest from those chosen before.
 
     As in PatchCore (section 3.2 of https://arxiv.org/abs/2106.08265), distances are those of a
     random projection, which keeps them up to a small factor (Johnson & Lindenstrauss 1984).
@@ -34,9 +34,9 @@ def choose_coreset(
 
     Args:
         features: float32 [N, D].
-        size: Patches to choose. Fewer are chosen where all others equal a chosen one.
-        projected: Numbers of a projected feature; D or more: no projection.
-        seed: Draws the projection and the first patch.
+        size: Number of patches to choose. Fewer are chosen if all others equal a chosen one.
+        projected: Size of a projected feature; D or more: no projection.
+        seed: Seed of the projection and of the first patch.
     """
     rng = np.random.default_rng(seed)
     points = _project(features, projected, rng)
@@ -50,7 +50,7 @@ def choose_coreset(
 
 
 def _project(features, projected, rng) -> np.ndarray:
-    """The projected features around 0, where products round least."""
+    """The projected features, centred on 0, where products have the smallest rounding errors."""
     size = features.shape[1]
     if projected >= size:
         return features - features.mean(axis=0, dtype=np.float64).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The part of an image that its local map covers: what the encoder's `fit` leaves of it."""
+"""The part of an image that its local map covers: what the encoder's `fit` keeps of it."""
 
 from typing import NamedTuple
 
@@ -12,10 +12,10 @@ class CoveredPart(NamedTuple):
     """A rectangle, in pixels of the image; with fit="pad" it reaches beyond the image.
 
     Attributes:
-        top: Its first row; negative where pixels of the edge are repeated above the image.
-        left: Likewise of columns.
-        height: Its rows.
-        width: Its columns.
+        top: Its first row; negative if pixels of the edge are repeated above the image.
+        left: Its first column, in the same way.
+        height: Number of its rows.
+        width: Number of its columns.
     """
 
     top: float
@@ -29,8 +29,8 @@ def covered_part(frame: ImageFrame, height: int, width: int) -> CoveredPart:
 
     Args:
         frame: What the encoder makes of an image.
-        height: Of the image, upright, in pixels.
-        width: Likewise.
+        height: Height of the upright image in pixels.
+        width: Width of the upright image in pixels.
     """
     fitted = frame.fitted(height, width)
     starts, lengths = [], []
@@ -46,20 +46,20 @@ def covered_part(frame: ImageFrame, height: int, width: int) -> CoveredPart:
 def box_in_part(
     box: tuple[int, int, int, int], frame: ImageFrame, height: int, width: int
 ) -> tuple[tuple[float, float, float, float], tuple[float, float]]:
-    """A box of an image as `patch_search.features_in_box` takes it: relative to what is covered.
+    """A box relative to the covered part, in the form that `patch_search.features_in_box` takes.
 
     Args:
         box: Top, left, height and width, in pixels of the image.
         frame: What the encoder makes of an image.
-        height: Of the image, upright, in pixels.
-        width: Likewise.
+        height: Height of the upright image in pixels.
+        width: Width of the upright image in pixels.
 
     Returns:
-        Top, left, height and width of the box's part that the encoder sees, and height and width of
-        all that it sees, in pixels of the image.
+        Top, left, height and width of the part of the box that the encoder sees, and height and
+        width of everything that it sees, in pixels of the image.
 
     Raises:
-        InputError: The box is not in the image, or the encoder sees nothing of it.
+        InputError: The box is not in the image, or the encoder sees no part of it.
     """
     part = covered_part(frame, height, width)
     text = ",".join(map(str, box))
@@ -91,7 +91,8 @@ def covered_pixels(image: np.ndarray, frame: ImageFrame) -> np.ndarray:
         frame: What the encoder makes of an image.
 
     Returns:
-        [h', w', C] or [h', w'], of the frame's shape but for rounding, unless its fit is "stretch".
+        [h', w', C] or [h', w'], in the proportions of the frame up to rounding, unless its fit is
+        "stretch".
     """
     part = covered_part(frame, *image.shape[:2])
     slices, margins = [], []

@@ -1,4 +1,4 @@
-"""Anomaly detection of a collection: from local maps of normal images to alarms.
+"""Anomaly detection in a collection: from local maps of normal images to alarms.
 
 detector = fit_detector(normal_maps, settings)
 alarms = detector.detect(maps)
@@ -27,7 +27,8 @@ class Alarms:
 
     Attributes:
         scores: float32 [N].
-        p_values: float64 [N]: how likely a normal image scores as high (`Threshold.p_values`).
+        p_values: float64 [N]: probability that a normal image scores as high
+            (`Threshold.p_values`).
         is_anomalous: bool [N], whether the score exceeds the threshold.
         patch_scores: float32 [N, H, W].
         locations: int64 [N, 2], row and column of the location that is farthest from the bank.
@@ -45,9 +46,9 @@ class Detector:
     """A memory bank with its threshold.
 
     Attributes:
-        bank: Of normal images.
-        threshold: Chosen on further normal images.
-        calibration_groups: Number of groups of these images, none of which is in the bank.
+        bank: The bank of normal images.
+        threshold: The threshold, chosen on other normal images.
+        calibration_groups: Number of groups of those images; none of them is in the bank.
     """
 
     bank: MemoryBank
@@ -57,10 +58,10 @@ class Detector:
     def detect(self, maps: LocalMapArray) -> Alarms:
         """Scores images.
 
-        Memory: 4 H W + 29 bytes an image, a copy of the bank, and blocks of the maps.
+        Memory: 4 H W + 29 bytes per image, a copy of the bank, and blocks of the maps.
 
         Args:
-            maps: Floats [N, H, W, D], by the encoder of the normal images; read in blocks.
+            maps: Floats [N, H, W, D], from the encoder of the normal images; read in blocks.
 
         Raises:
             InputError: The maps do not fit the bank, or a number is not finite.
@@ -76,7 +77,7 @@ class Detector:
         )
 
     def summary(self) -> dict[str, object]:
-        """For JSON and for people."""
+        """A summary for JSON and for people."""
         return {
             "bank": len(self.bank.patches),
             "candidates": self.bank.num_candidates,
@@ -95,10 +96,10 @@ def check_image_count(images: int, settings: AnomalySettings) -> int:
 
     Args:
         images: Number of normal images.
-        settings: Of the bank and the threshold.
+        settings: Settings of the bank and the threshold.
 
     Raises:
-        InputError: There are too few for the rate of false alarms.
+        InputError: There are too few images for the rate of false alarms.
     """
     count = round(settings.calibration * images)
     needed = images_for(settings.false_alarms)
@@ -121,12 +122,12 @@ def check_image_count(images: int, settings: AnomalySettings) -> int:
 
 
 def draw_calibration(groups: np.ndarray, settings: AnomalySettings, seed: int = 0) -> np.ndarray:
-    """Which normal images choose the threshold, bool [N]; groups whole.
+    """Which normal images choose the threshold, bool [N]; groups stay whole.
 
     Args:
         groups: int [N], which images stay together.
-        settings: Of the bank and the threshold.
-        seed: Of the draw.
+        settings: Settings of the bank and the threshold.
+        seed: Seed of the draw.
 
     Raises:
         InputError: There are too few images for the rate of false alarms, or too few in groups
@@ -154,22 +155,22 @@ def fit_detector(
     groups: np.ndarray | None = None,
     seed: int = 0,
 ) -> Detector:
-    """Learns what is normal: a part of the images fills the bank, the others choose the threshold.
+    """Learns what is normal: some of the images fill the bank, the others choose the threshold.
 
-    An image whose near copy fills the bank scores too low, and so would the threshold be: groups
-    stay on one side. The interval of the rate takes the images for independent draws; it is wider
-    where those that choose the threshold are near copies of each other.
+    An image whose near copy is in the bank scores too low, and the threshold would be too low as
+    well: therefore groups stay on one side. The interval of the rate treats the images as
+    independent draws; it is wider if those that choose the threshold are near copies of each other.
 
     Args:
         maps: Floats [N, H, W, D], local maps of normal images; read in blocks of images.
-        settings: Of the bank and the threshold.
-        groups: int [N], which images stay together, as `data.folder.file_groups` finds near
-            copies; None: each is a group.
-        seed: Draws which images choose the threshold, and the bank.
+        settings: Settings of the bank and the threshold.
+        groups: int [N], which images stay together, such as the near copies that
+            `data.folder.file_groups` finds; None: each image is a group.
+        seed: Seed of the bank and of which images choose the threshold.
 
     Raises:
-        InputError: There are too few images for the rate of false alarms, or too few that are in
-            groups small enough to choose the threshold, or no map.
+        InputError: There are too few images for the rate of false alarms, too few in groups that
+            are small enough to choose the threshold, or no map.
     """
     check_maps(maps)
     if groups is None:
@@ -189,7 +190,7 @@ def fit_detector(
 
 
 class _Rows:
-    """Some rows of an array, without a copy of them all."""
+    """Some rows of an array, without copying all of them."""
 
     def __init__(self, maps, rows):
         self._maps, self._rows = maps, rows
@@ -205,11 +206,12 @@ class _Rows:
 def alarms_csv(ids: Sequence[str], alarms: Alarms) -> str:
     """The text of a CSV file with a line for each image, the most anomalous first.
 
-    id, score, p_value, is_anomalous (1 or 0), and row and column of the farthest location, from 0.
+    Columns: id, score, p_value, is_anomalous (1 or 0), and row and column of the farthest location,
+        from 0.
 
     Args:
-        ids: Of the images.
-        alarms: Of the same images.
+        ids: Ids of the images.
+        alarms: Alarms of the same images.
     """
     header = ("id", "score", "p_value", "is_anomalous", "row", "column")
     lines = [

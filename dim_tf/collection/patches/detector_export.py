@@ -1,4 +1,4 @@
-"""A detector as `dim_tf.export.anomaly` exports it with its encoder, and its publication."""
+"""A detector in the form that `dim_tf.export.anomaly` exports with its encoder; its publication."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ from dim_tf.export.local_maps import LOCAL, LocalMaps
 
 @dataclass(frozen=True)
 class DetectorInfo:
-    """What a detector's card and metadata.json say of it, beside the encoder's.
+    """What a detector's card and metadata.json say about it, in addition to the encoder's.
 
     Attributes:
         normal_data: One sentence on the normal images.
-        measured: Values against known defects, by name; empty: nothing was known.
-        license: Of the weights and the bank; empty: that of the encoder's card.
+        measured: Values against known defects, by name; empty: no defects were known.
+        license: License of the weights and the bank; empty: that of the encoder's card.
         note: One sentence for the card; empty: that of the encoder's card.
     """
 
@@ -42,23 +42,23 @@ def publish_detector(
     info: DetectorInfo,
     keep_versions: int = 0,
 ) -> tuple[Path, float]:
-    """Writes the next version of an exported detector, as `publish.publish` does of an encoder.
+    """Writes the next version of an exported detector, as `publish.publish` does for an encoder.
 
     Args:
-        detector: Of local maps of the encoder.
+        detector: A detector on local maps of the encoder.
         encoder_path: One version of an export.
         folder: exported/<name>.
-        pixels: As of `export_detector`.
-        info: For the card.
-        keep_versions: Newest versions that are kept; 0: all.
+        pixels: As for `export_detector`.
+        info: Entries of the card.
+        keep_versions: Number of newest versions that are kept; 0: all.
 
     Returns:
-        The version's folder, and the largest difference from the detector.
+        The folder of the version, and the largest difference from the detector.
 
     Raises:
         InputError: The folder cannot be written, or the encoder has no local maps.
-        RunError: What was written gives other scores, the disk is full, or an old version could not
-            be removed, after the new one was published.
+        RunError: The written detector gives other scores, the disk is full, or an old version could
+            not be removed after the new one was published.
     """
 
     def write(staging: Path) -> float:
@@ -97,25 +97,25 @@ def export_detector(
     """Writes a SavedModel of a detector and its encoder, and compares it with the detector.
 
     Args:
-        detector: Of local maps of the encoder.
+        detector: A detector on local maps of the encoder.
         encoder_path: One version of an export.
-        path: Of the SavedModel that is written.
-        pixels: float32 [N, H, W, C], some images as the encoder takes them; if they are no arrays,
-            multiples of 1/255.
+        path: Path of the SavedModel that is written.
+        pixels: float32 [N, H, W, C], some images in the form that the encoder takes; multiples of
+            1/255 unless the data are arrays.
 
     Returns:
         The largest difference, relative to the largest score.
 
     Raises:
-        InputError: There is no export with local maps, or the bank is of other maps.
-        RunError: What was written gives other scores.
+        InputError: There is no export with local maps, or the bank is for other maps.
+        RunError: The written detector gives other scores.
     """
     return _write(detector, LocalMaps(encoder_path), path, pixels, {})[1]
 
 
 def _write(detector, local_maps, path, pixels, about) -> tuple[dict[str, Any], float]:
-    """Writes and checks the SavedModel; the content of its metadata.json, and the difference."""
-    # Not in half precision: the exported detector computes in float32.
+    """Writes and checks the SavedModel; returns its metadata.json content, and the difference."""
+    # Not in half precision, because the exported detector computes in float32.
     endpoints = local_maps.model.signatures["endpoints"]
     maps = endpoints(images=tf.constant(pixels))[LOCAL].numpy()
     scores = anomaly.score(detector.bank, maps)

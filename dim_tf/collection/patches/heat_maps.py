@@ -3,18 +3,18 @@
 import numpy as np
 import scipy.ndimage
 
-BLUR = 4 / 224  # standard deviation of the blur, of the image's longer side: the paper's 4 of 224
+BLUR = 4 / 224  # standard deviation of the blur, of the longer side: the paper's 4 of 224
 
 
 def upsample(scores: np.ndarray, size: tuple[int, int], blur: float = BLUR) -> np.ndarray:
-    """Scores of locations as images: bilinear, then a Gaussian blur, as PatchCore's heat maps.
+    """Scores of locations as images: bilinear, then a Gaussian blur, like PatchCore's heat maps.
 
-    The locations are taken to divide the image evenly. At the border the outermost ones go on.
+    The locations are assumed to divide the image evenly. At the border the outermost ones continue.
 
     Args:
         scores: Floats [N, H, W].
         size: Height and width in pixels, at least H and W.
-        blur: Standard deviation of the blur, of the longer side; 0: none.
+        blur: Standard deviation of the blur, as a fraction of the longer side; 0: none.
 
     Returns:
         float32 [N, h, w].
@@ -26,7 +26,7 @@ def upsample(scores: np.ndarray, size: tuple[int, int], blur: float = BLUR) -> n
 def upsampling_weights(
     grid: tuple[int, int], size: tuple[int, int], blur: float = BLUR
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How `upsample` makes pixels of locations: `rows @ scores @ columns.T`.
+    """The weights by which `upsample` makes pixels from locations: `rows @ scores @ columns.T`.
 
     Args:
         grid: H and W.
@@ -49,13 +49,13 @@ def upsampling_weights(
 
 
 def overlay(image: np.ndarray, heat_map: np.ndarray, low: float, high: float) -> np.ndarray:
-    """An image in grey with its heat map in red: the same red is the same score in all images.
+    """An image in grey with its heat map in red: the same red means the same score in all images.
 
     Args:
         image: uint8 [h, w, 1 or 3].
         heat_map: Floats [h, w].
-        low: Scores up to it are not coloured.
-        high: Scores from it on are all red.
+        low: Scores up to this one are not coloured.
+        high: Scores from this one on are fully red.
 
     Returns:
         uint8 [h, w, 3].

@@ -1,7 +1,8 @@
-"""What is known of scored images: folders of normal images and of defects, and defects' masks.
+"""What is known about scored images: folders of normal images and of defects, and masks.
 
-As MVTec AD (https://www.mvtec.com/company/research/datasets/mvtec-ad) has them: test/good/000.png,
-test/DEFECT/000.png and ground_truth/DEFECT/000_mask.png, whose pixels above 0 are of the defect.
+The folders are those of MVTec AD (https://www.mvtec.com/company/research/datasets/mvtec-ad):
+test/good/000.png, test/DEFECT/000.png and ground_truth/DEFECT/000_mask.png, whose pixels above 0
+belong to the defect.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,13 +26,14 @@ MASKS_FOLDER = "ground_truth"  # beside the folder that is scored
 
 @dataclass(frozen=True)
 class KnownDefects:
-    """Of N images.
+    """What is known about N images.
 
     Attributes:
-        rows: int64 [K], the images in a folder of their own kind; the others are of no known kind.
+        rows: int64 [K], the images that are in a folder of a kind; nothing is known about the
+            others.
         kinds: The folder of each of these.
-        is_anomalous: bool [K], whether it is a folder of defects.
-        masks: Files of masks of defects, by the row of the image.
+        is_anomalous: bool [K], whether that is a folder of defects.
+        masks: Files with masks of defects, by the row of the image.
     """
 
     rows: np.ndarray
@@ -41,14 +43,14 @@ class KnownDefects:
 
 
 def find_known_defects(ids: Sequence[str], folders: ImageFolders) -> KnownDefects | None:
-    """What the folders of images say of them; None where none of them is named as normal.
+    """What the folders of images say about them; None if no folder is named as normal.
 
-    The kind of an image is the name of the folder below a scored folder that it is in. Where
-    several folders are scored, an image directly in one of them has the kind of that one's name.
+    The kind of an image is the name of the folder that it is in, below a scored folder. If several
+    folders are scored, the kind of an image directly in one of them is the name of that folder.
 
     Args:
-        ids: Of the images, relative paths with "/", as `folders` locates them.
-        folders: That are scored.
+        ids: Ids of the images, relative paths with "/", as `folders` locates them.
+        folders: The scored folders.
     """
     places = [_place(image_id, folders) for image_id in ids]
     rows = [row for row, place in enumerate(places) if place]
@@ -68,7 +70,7 @@ def find_known_defects(ids: Sequence[str], folders: ImageFolders) -> KnownDefect
 
 
 def _place(image_id: str, folders: ImageFolders) -> tuple[Path, PurePosixPath] | None:
-    """The folder of all kinds that an image is in, and its path below; None: it is of no kind."""
+    """The folder of all kinds that an image is in, and the image's path below; None: no kind."""
     index, name = folders.locate(image_id)
     folder, path = folders.paths[index].resolve(), PurePosixPath(name)
     if len(path.parts) > 1:
@@ -85,20 +87,20 @@ def read_masks(
     frame: ImageFrame,
     max_pixels: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The masks as the encoder sees their images; normal images have an empty one.
+    """The masks as the encoder sees their images; normal images have an empty mask.
 
-    Memory: h w bytes a mask.
+    Memory: h w bytes per mask.
 
     Args:
-        known: Of the images.
-        ids: Of all images.
-        path_of: The file of an image by its id.
+        known: What is known about the images.
+        ids: Ids of all images.
+        path_of: Returns the file of an image, given its id.
         frame: What the encoder makes of an image.
-        max_pixels: More are not decoded.
+        max_pixels: A mask with more pixels is not decoded.
 
     Returns:
-        int64 [M], the rows of normal images and of those with a mask, ascending, and bool
-        [M, h, w] of the frame's size.
+        int64 [M], the rows of normal images and of those with a mask, ascending, and bool [M, h, w]
+        in the frame's size.
 
     Raises:
         InputError: A mask cannot be read, or has another size than its image.
@@ -130,7 +132,7 @@ def _read_mask(path, image_path, frame, max_pixels) -> np.ndarray:
             f"{size[0]} x {size[1]}; give a mask of the image's size, or move it away"
         )
     is_defect = covered_pixels(pixels.max(axis=2) > 0, frame)
-    # Half of a pixel's area and more is of the defect.
+    # A pixel belongs to the defect if at least half of its area does.
     resized = Image.fromarray(is_defect.astype(np.uint8) * 255).resize(
         (frame.width, frame.height), Image.Resampling.BOX
     )

@@ -1,4 +1,4 @@
-"""Nearest patches by Euclidean distance: the one place where neighbours of patches are sought."""
+"""Nearest patches by Euclidean distance: the only place that searches neighbours of patches."""
 
 import numpy as np
 
@@ -9,16 +9,16 @@ SPARE = 4  # candidates beyond the k nearest whose distances are computed exactl
 def nearest(queries: np.ndarray, bank: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The k patches of a bank that are nearest to each query.
 
-    Products of matrices choose k + `SPARE` candidates, whose distances are then computed from
-    differences: the square of a small distance between long features is lost in the rounding of
-    |q|² - 2 q·b + |b|².
+    Matrix products choose k + `SPARE` candidates, whose distances are then computed from
+    differences, because the square of a small distance between long features is lost in the
+    rounding of |q|² - 2 q·b + |b|².
 
     Memory: a float32 copy of both arrays and a few times `BLOCK_NUMBERS` numbers.
 
     Args:
         queries: Floats [Q, D].
         bank: Floats [M, D].
-        k: Neighbours of a query, at most M.
+        k: Number of neighbours of a query, at most M.
 
     Returns:
         Distances, float32 [Q, k], the nearest first, and rows of the bank, int64 [Q, k].

@@ -1,4 +1,4 @@
-"""Where in which image a detail is: local features against the features of a query's patches."""
+"""Where a detail is, and in which image: local features compared with a query's patches."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
@@ -12,11 +12,11 @@ _SMALLEST_LENGTH = 1e-6  # a shorter feature has the similarity 0 to everything
 
 
 class PatchScores(NamedTuple):
-    """How well each image holds a detail.
+    """How well each image matches a detail.
 
     Attributes:
         similarities: float32 [N], in [-1, 1].
-        locations: int64 [N], of the local map row by row: where the detail is most likely.
+        locations: int64 [N], index in the local map row by row: where the detail is most likely.
     """
 
     similarities: np.ndarray
@@ -24,7 +24,7 @@ class PatchScores(NamedTuple):
 
 
 class LocalFeatures(Protocol):
-    """Floats [N, L, D]: what has a shape and is indexed like an array, as `FlatMaps` in files."""
+    """Floats [N, L, D] with a shape and an array's indexing, such as `FlatMaps` in files."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -37,14 +37,15 @@ class LocalFeatures(Protocol):
 def score_images(local_features: LocalFeatures, query: np.ndarray) -> PatchScores:
     """Looks for a detail in every image.
 
-    An image's similarity is the mean over the query's patches of their cosine similarity to the
-    location that is most similar to each (late interaction, Khattab & Zaharia 2020,
-    https://arxiv.org/abs/2004.12832). For one patch it is the largest of the image's heat map.
+    Each patch of the query takes its cosine similarity to the most similar location of the image;
+    the image's similarity is the mean of these (late interaction, Khattab & Zaharia 2020,
+    https://arxiv.org/abs/2004.12832). For one patch it is the largest value of the image's heat
+    map.
 
-    Memory: 12 bytes an image, and some blocks of `BLOCK_BYTES`.
+    Memory: 12 bytes per image, and some blocks of `BLOCK_BYTES`.
 
     Args:
-        local_features: Floats [N, L, D], L the locations of the local map row by row; may be
+        local_features: Floats [N, L, D], with L locations of the local map row by row; may be
             memory-mapped.
         query: Floats [P, D], the features of the detail's patches.
 
@@ -72,7 +73,7 @@ def heat_maps(local_features: LocalFeatures, rows: np.ndarray, query: np.ndarray
         float32 [R, L], in [-1, 1].
 
     Raises:
-        InputError: As of `score_images`.
+        InputError: As for `score_images`.
     """
     units = _query_units(local_features, query)
     maps = np.empty((len(rows), local_features.shape[1]), np.float32)
@@ -88,10 +89,10 @@ def features_in_box(
 ) -> np.ndarray:
     """The features of a detail's patches: the locations whose centers are in a box of the image.
 
-    Where there is none, the box being small, the location that holds the center of the box.
+    If the box is too small to contain a center, the location that contains the center of the box.
 
     Args:
-        local_map: Floats [H, W, D], of the query image.
+        local_map: Floats [H, W, D], the map of the query image.
         box: Top, left, height and width in pixels.
         image_shape: Height and width of what the map covers, in pixels.
 
@@ -124,7 +125,7 @@ def without_zeros(patches: np.ndarray) -> np.ndarray:
         patches: Floats [P, D].
 
     Returns:
-        Floats [Q, D], at most P; all of them where each one is zero, which a search refuses.
+        Floats [Q, D], at most P; all patches if all are zero, which a search refuses.
     """
     lengths = np.linalg.norm(patches.astype(np.float64), axis=1)
     kept = patches[~(lengths < _SMALLEST_LENGTH)]
@@ -150,7 +151,7 @@ def _query_units(local_features, query) -> np.ndarray:
 
 
 def _cosines(local_features, rows, units) -> Iterator[tuple[slice, np.ndarray]]:
-    """Of some rows: slices of them, and float32 [n, L, P]."""
+    """The cosines of some rows: slices of them, and float32 [n, L, P]."""
     _, num_locations, size = local_features.shape
     step = max(BLOCK_BYTES // (4 * num_locations * (size + len(units))), 1)
     for first in range(0, len(rows), step):

@@ -6,7 +6,7 @@ import numpy as np
 def pixel_patches(images: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
     """The pixels of each cell of a grid over the image.
 
-    Where a side is not divisible, cells overlap by some pixels: all have the same size, and their
+    If a side is not divisible, cells overlap by some pixels: all have the same size, and their
     centers are spread evenly.
 
     Args:

@@ -1,9 +1,9 @@
-"""A linear probe per patch: do local features tell what is where?
+"""A linear probe on patches: do local features tell what is where?
 
-As Caron et al. 2021 (https://arxiv.org/abs/2104.14294) and Oquab et al. 2023
-(https://arxiv.org/abs/2304.07193) probe frozen patches: multinomial logistic regression on the
-feature of each location, its scores upsampled to the mask. Masks are int [N, h, w]: classes from 0
-on, and `IGNORED`, which is neither trained on nor counted.
+Caron et al. 2021 (https://arxiv.org/abs/2104.14294) and Oquab et al. 2023
+(https://arxiv.org/abs/2304.07193) probe frozen patches in the same way: multinomial logistic
+regression on the feature of each location, with scores upsampled to the mask. Masks are int [N, h,
+w]: classes from 0 on, and `IGNORED`, which is neither trained on nor counted.
 """
 
 from collections.abc import Iterator
@@ -27,12 +27,12 @@ class SegmentationMetrics:
     """How well test masks are predicted.
 
     Attributes:
-        iou: Intersection over union of each class over all pixels; NaN where neither a mask nor a
-            prediction has it.
-        mean_iou: Their mean, of the classes that are there.
-        mean_iou_interval: 95 %, over test images.
+        iou: Intersection over union of each class over all pixels; NaN if neither a mask nor a
+            prediction has the class.
+        mean_iou: The mean over the classes that occur.
+        mean_iou_interval: Its 95 % interval, over test images.
         pixel_accuracy: Fraction of the pixels that are predicted correctly.
-        majority_accuracy: That of predicting the most frequent class everywhere.
+        majority_accuracy: The pixel accuracy of predicting the most frequent class everywhere.
     """
 
     iou: tuple[float, ...]
@@ -50,7 +50,7 @@ def fit(
     max_patches: int = MAX_PATCHES,
     seed: int = 0,
 ) -> LinearClassifier:
-    """Trains the probe; each location has the class of most of its pixels.
+    """Trains the probe; the class of each location is that of most of its pixels.
 
     Memory: 4 D + 16 bytes for each of at most `max_patches` patches, and blocks of maps and masks.
 
@@ -58,11 +58,11 @@ def fit(
         maps: Floats [N, H, W, D], local maps; or raw patches (`pixel_patches`).
         masks: int [N, h, w].
         num_classes: K.
-        max_patches: Patches to train on; of more so many are drawn.
-        seed: Draws them.
+        max_patches: Largest number of patches to train on; if there are more, this many are drawn.
+        seed: Seed of that draw.
 
     Raises:
-        InputError: The masks do not fit, or the patches are of one class.
+        InputError: The masks do not fit, or all patches are of one class.
     """
     check_masks(masks, maps, num_classes)
     grid = maps.shape[1], maps.shape[2]
@@ -88,10 +88,10 @@ def fit(
 def predict(
     probe: LinearClassifier, maps: LocalMapArray, size: tuple[int, int]
 ) -> Iterator[tuple[slice, np.ndarray]]:
-    """The most likely class of each pixel, its scores interpolated between locations.
+    """The most likely class of each pixel, with scores interpolated between locations.
 
     Args:
-        probe: Of `fit`.
+        probe: Result of `fit`.
         maps: Floats [N, H, W, D].
         size: Height and width of the masks.
 
@@ -115,8 +115,8 @@ def measure(probe: LinearClassifier, maps: LocalMapArray, masks: np.ndarray) -> 
     """Compares the probe's predictions with masks, pixel by pixel.
 
     Args:
-        probe: Of `fit`.
-        maps: Floats [N, H, W, D], of test images.
+        probe: Result of `fit`.
+        maps: Floats [N, H, W, D], local maps of test images.
         masks: int [N, h, w].
 
     Raises:
@@ -153,7 +153,7 @@ def measure(probe: LinearClassifier, maps: LocalMapArray, masks: np.ndarray) -> 
 
 
 def iou_of(confusion: np.ndarray) -> np.ndarray:
-    """Intersection over union of each class; NaN of a class that is nowhere.
+    """Intersection over union of each class; NaN for a class that does not occur.
 
     Args:
         confusion: Floats [..., K, K], pixels by mask and prediction.
@@ -176,7 +176,7 @@ def area_fractions(masks: np.ndarray, grid: tuple[int, int], num_classes: int) -
         num_classes: K.
 
     Returns:
-        float32 [N, H, W, K], of sum 1 where no pixel of the cell is ignored.
+        float32 [N, H, W, K], with the sum 1 if no pixel of the cell is ignored.
     """
     is_class = (masks[..., np.newaxis] == np.arange(num_classes)).astype(np.float32)
     rows, columns = (
@@ -186,7 +186,7 @@ def area_fractions(masks: np.ndarray, grid: tuple[int, int], num_classes: int) -
 
 
 def fractions_to_labels(fractions: np.ndarray) -> np.ndarray:
-    """The class of most of each cell, int64 [N, H, W]; ignored where most of it is ignored."""
+    """The class of most of each cell, int64 [N, H, W]; ignored if most of the cell is ignored."""
     rest = 1 - fractions.sum(axis=3)
     labels = fractions.argmax(axis=3)
     labels[rest > fractions.max(axis=3) + 1e-6] = IGNORED
@@ -197,7 +197,7 @@ def check_masks(masks: np.ndarray, maps: LocalMapArray, num_classes: int) -> Non
     """Checks masks.
 
     Raises:
-        InputError: They are not int [N, h, w] of the maps' images, or have other classes.
+        InputError: They are not int [N, h, w] for the maps' images, or have other classes.
     """
     check_maps(maps)
     if masks.ndim != 3 or masks.dtype.kind not in "iu" or len(masks) != len(maps):

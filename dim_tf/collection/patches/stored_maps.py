@@ -17,14 +17,14 @@ class StoredMaps:
         maps[100:200], maps[[7, 3]]  # of several
         maps.by_location[100:200]    # [100, H * W, D]
 
-    Reading in the images' order opens each file once. Memory: one file, at most
+    Reading in the order of the images opens each file only once. Memory: one file, at most
     `embed.LOCAL_SHARD_BYTES`, and the ids.
 
     Args:
-        folder: That `embed` wrote.
+        folder: A folder that `embed` wrote.
 
     Attributes:
-        ids: Of the images, in their order.
+        ids: Ids of the images, in order.
         shape: N, H, W and D.
 
     Raises:
@@ -36,7 +36,7 @@ class StoredMaps:
 
     def __init__(self, folder: Path):
         feature = embeddings.read_manifest(folder).get("feature")
-        if feature not in (None, LOCAL):  # where there is none, there are no embeddings
+        if feature not in (None, LOCAL):  # if there is none, there are no embeddings
             raise InputError(
                 f"{folder} holds the feature {feature!r} of each image, and local maps are needed; "
                 "embed the images into another --embed_output, with --embed_feature=local"
@@ -85,12 +85,12 @@ class StoredMaps:
 
     @property
     def by_location(self) -> "FlatMaps":
-        """The same as [N, H * W, D]."""
+        """The same maps as [N, H * W, D]."""
         return FlatMaps(self)
 
 
 class FlatMaps:
-    """Local maps, float16 [N, L, D], L the locations row by row.
+    """Local maps, float16 [N, L, D], with L locations row by row.
 
     Args:
         maps: The maps.

@@ -1,4 +1,4 @@
-"""The threshold of anomaly scores, with the rate at which it alarms on normal images."""
+"""The threshold of anomaly scores, with the rate of its false alarms on normal images."""
 
 import math
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from dim_tf.system.errors import InputError
 
 @dataclass(frozen=True)
 class Threshold:
-    """Above which score an image is called anomalous.
+    """The score above which an image is called anomalous.
 
     Attributes:
         value: A score above it is an alarm.
-        false_alarm_rate: The fraction of normal images that alarm is at most this, on average over
-            draws of the normal images that the threshold was chosen on.
-        interval: In which that fraction lies for 95 % of such draws.
-        normal_scores: float64 [n], ascending: what it was chosen on.
+        false_alarm_rate: The fraction of normal images that raise an alarm is at most this, on
+            average over draws of the normal images on which the threshold was chosen.
+        interval: The range of that fraction for 95 % of such draws.
+        normal_scores: float64 [n], ascending: the scores on which it was chosen.
     """
 
     value: float
@@ -27,7 +27,7 @@ class Threshold:
     normal_scores: np.ndarray
 
     def describe(self) -> str:
-        """The rate of false alarms, in words."""
+        """The rate of false alarms, as text."""
         low, high = self.interval
         return (
             f"chosen on {len(self.normal_scores):,} normal images, so that a normal image is "
@@ -39,8 +39,8 @@ class Threshold:
     def p_values(self, scores: np.ndarray) -> np.ndarray:
         """The probability that a normal image scores at least as high as each image [N].
 
-        (1 + normal images that score at least as high) / (1 + normal images): a normal image has a
-        p-value of at most p with a probability of at most p.
+        It is (1 + normal images that score at least as high) / (1 + normal images): a normal image
+        has a p-value of at most p with a probability of at most p.
         """
         below = np.searchsorted(self.normal_scores, scores, side="left")
         count = len(self.normal_scores)
@@ -48,23 +48,23 @@ class Threshold:
 
 
 def images_for(false_alarm_rate: float) -> int:
-    """The least number of normal images that a threshold of that rate is chosen on."""
+    """The smallest number of normal images on which a threshold of that rate can be chosen."""
     return math.ceil(1 / false_alarm_rate - 1e-9) - 1
 
 
 def choose_threshold(normal_scores: np.ndarray, false_alarm_rate: float) -> Threshold:
-    """The threshold of a false-alarm rate, by split conformal prediction.
+    """The threshold for a false-alarm rate, by split conformal prediction.
 
-    The k-th smallest of n scores, k = ⌈(1 - rate)(n + 1)⌉. A further normal image ranks equally
-    likely anywhere among the n, and so exceeds it with a probability of at most the rate, whatever
-    the scores' distribution (Vovk et al. 2005; Angelopoulos & Bates 2021,
+    It is the k-th smallest of n scores, k = ⌈(1 - rate)(n + 1)⌉. A further normal image is equally
+    likely to rank anywhere among the n, and so exceeds it with a probability of at most the rate,
+    whatever the distribution of the scores (Vovk et al. 2005; Angelopoulos & Bates 2021,
     https://arxiv.org/abs/2107.07511). For given scores without ties, the fraction of normal images
     above the threshold is a draw from Beta(n + 1 - k, k).
 
     Args:
-        normal_scores: Floats [n], of normal images none of whose patches could be in the bank:
-            those of the bank score too low.
-        false_alarm_rate: In (0, 1).
+        normal_scores: Floats [n], of normal images whose patches could not be in the bank: those in
+            the bank score too low.
+        false_alarm_rate: The rate, in (0, 1).
 
     Raises:
         InputError: There are too few images for the rate, or a score is not finite.
@@ -75,7 +75,7 @@ def choose_threshold(normal_scores: np.ndarray, false_alarm_rate: float) -> Thre
     if not np.isfinite(scores).all():
         raise InputError("the score of a normal image is not finite")
     count = len(scores)
-    # The rounding of (1 - rate) must not add 1: of 19 images and 0.05 the last is meant.
+    # The rounding of (1 - rate) must not add 1: with 19 images and 0.05 the last one is meant.
     rank = math.ceil((1 - false_alarm_rate) * (count + 1) - 1e-9)
     if rank > count:
         needed = images_for(false_alarm_rate)

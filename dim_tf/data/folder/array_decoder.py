@@ -1,7 +1,7 @@
 """Reads images whose values are numbers and not shades: .npy files and TIFFs of such pixels.
 
-They have any number of channels. A TIFF is one of them if Pillow would lose something of it:
-floating-point values, more channels than four, or several pages of 16 bits or floats, which are
+They have any number of channels. A TIFF counts as one of them if Pillow would lose part of it:
+floating-point values, more than four channels, or several pages of 16 bits or floats, which are
 channels. All other TIFFs are pictures (`pillow_decoder`).
 """
 
@@ -16,16 +16,16 @@ from dim_tf.data.image_headers import NPY_SIGNATURE, format_of, tiff
 from dim_tf.data.image_headers.header import check_pixels
 
 MAX_CHANNELS = 99
-# Values that become float32: of more bits some would be rounded, as those of counters.
+# Values that become float32: with more bits some would be rounded, such as those of counters.
 _DTYPES = ("u1", "u2", "f2", "f4", "f8")
-_MAX_VALUES = 4  # of all channels, in multiples of the maximum of pixels
+_MAX_VALUES = 4  # of all channels together, in multiples of the maximum of pixels
 
 
 def is_array(data: bytes) -> bool:
-    """Whether a file is read here; a broken one may be either.
+    """Whether a file is read here; a broken file may be either.
 
     Args:
-        data: the file.
+        data: The content of the file.
     """
     if data.startswith(NPY_SIGNATURE):
         return True
@@ -33,17 +33,18 @@ def is_array(data: bytes) -> bool:
 
 
 def decode_array(data: bytes, max_pixels: int) -> np.ndarray:
-    """An image's values, as they are stored; of a TIFF the orientation is not applied.
+    """The values of an image as they are stored; the orientation of a TIFF is not applied.
 
     Args:
-        data: the file, for which `is_array`.
-        max_pixels: more are not decoded; of all channels together four times as many values.
+        data: The content of a file for which `is_array` is true.
+        max_pixels: Images with more pixels are not decoded, nor images with more than four times
+            as many values in all channels together.
 
     Returns:
         uint8, uint16 or float32 [H, W, C].
 
     Raises:
-        UndecodableError: it cannot be decoded, or has values that are not finite.
+        UndecodableError: It cannot be decoded, or has values that are not finite.
     """
     values = _read_npy(data) if data.startswith(NPY_SIGNATURE) else _read_tiff(data, max_pixels)
     if values.ndim == 2:
@@ -98,14 +99,14 @@ def _read_tiff(data, max_pixels):
             return np.concatenate(planes, axis=-1)
     except (UndecodableError, MemoryError):
         raise
-    except Exception as error:  # of a broken file tifffile raises anything
+    except Exception as error:  # for a broken file, tifffile raises errors of any type
         needs_codec = "imagecodecs" in str(error)
         fault = Fault.NO_IMAGECODECS if needs_codec else Fault.BROKEN
         raise UndecodableError(fault) from error
 
 
 def _channels_last(page, values):
-    """The values of a page, or of one like it, as [H, W, C]."""
+    """The values of a page, or of something like it, as [H, W, C]."""
     if values.ndim == 2:
         return values[..., np.newaxis]
     is_planar = values.shape[1:] == (page.imagelength, page.imagewidth)

@@ -1,7 +1,7 @@
 """One entry of the cache of decoded images: a folder that is written once and then mapped.
 
-It holds a .npy file of the pixels, the digests of the files that they come from, and a record with
-checksums, written last. An entry that a killed process left incomplete is continued.
+It holds a .npy file of the pixels, the digests of the files from which they come, and a record with
+checksums, which is written last. An entry that a killed process left incomplete is continued.
 """
 
 import contextlib
@@ -46,8 +46,8 @@ def entry_name(digests: np.ndarray, image_shape: tuple[int, ...], dtype: np.dtyp
 
     Args:
         digests: uint8 [N, D], of what is decoded and how.
-        image_shape: of an image's pixels.
-        dtype: of the pixels.
+        image_shape: Shape of an image's pixels.
+        dtype: Type of the pixels.
     """
     digest = hashlib.sha256(f"{VERSION} {dtype} {[*image_shape]} {len(digests)} ".encode())
     digest.update(digests.tobytes())
@@ -55,12 +55,12 @@ def entry_name(digests: np.ndarray, image_shape: tuple[int, ...], dtype: np.dtyp
 
 
 def open_entry(entry: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray | None:
-    """The pixels of a complete entry, mapped; None: it is incomplete, or damaged, with a message.
+    """The pixels of a complete entry, mapped; None if it is incomplete, or damaged (says so).
 
     Args:
-        entry: its folder.
-        shape: of the pixels.
-        dtype: likewise.
+        entry: Its folder.
+        shape: Shape of the pixels.
+        dtype: Type of the pixels.
     """
     if not (entry / RECORD).exists():
         return None
@@ -74,16 +74,16 @@ def open_entry(entry: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarr
 def read_entry(
     entry: Path, image_shape: tuple[int, ...], dtype: np.dtype
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """The digests and pixels of any entry; None: its images have another shape, or it a version.
+    """The digests and pixels of any entry; None if the shape of its images or its version differs.
 
     Args:
-        entry: its folder.
-        image_shape: of an image's pixels.
-        dtype: of the pixels.
+        entry: Its folder.
+        image_shape: Shape of an image's pixels.
+        dtype: Type of the pixels.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: it is damaged.
+        OSError: It cannot be read.
+        ValueError: It is damaged.
     """
     record = parse_json_object(read_text(entry / RECORD))
     shape = record.get("shape")
@@ -103,12 +103,12 @@ def read_entry(
 
 
 def _map_pixels(entry):
-    """The pixels, of an entry without damage."""
+    """The pixels of an undamaged entry."""
     return np.lib.format.open_memmap(entry / PIXELS, mode="r").view(np.ndarray)
 
 
 def _find_damage(entry, shape, dtype):
-    """What is wrong with an entry; empty: nothing."""
+    """What is wrong with an entry; empty if nothing is."""
     try:
         record = parse_json_object(read_text(entry / RECORD))
         if record.get("version") != VERSION or record.get("shape") != list(shape):
@@ -132,7 +132,7 @@ def _find_damage(entry, shape, dtype):
 
 
 def _checksums(path, blocks=None):
-    """CRC-32 of blocks of a file; None: of all."""
+    """CRC-32 of some blocks of a file; None: of all blocks."""
     if blocks is None:
         blocks = range(-(-path.stat().st_size // BLOCK))
     checksums = []
@@ -147,13 +147,14 @@ def _checksums(path, blocks=None):
 class EntryWriter:
     """Writes an entry chunk by chunk.
 
-    Not through a map: on a full disk that would end the process instead of raising an error.
+    It does not write through a memory map, because a full disk would then end the process instead
+    of raising an error.
 
     Attributes:
-        entry: its folder, which exists.
+        entry: Its folder, which exists.
         digests: uint8 [N, D], of what is decoded and how.
-        shape: of the pixels, (N, H, W, C).
-        dtype: of the pixels.
+        shape: Shape of the pixels, (N, H, W, C).
+        dtype: Type of the pixels.
     """
 
     entry: Path
@@ -162,13 +163,13 @@ class EntryWriter:
     dtype: np.dtype
 
     def write(self, decode: Decode) -> None:
-        """Decodes and writes the images that an earlier process has not written.
+        """Decodes and writes the images that no earlier process has written.
 
         Args:
-            decode: indices, int [M] -> pixels [M, H, W, C].
+            decode: Indices, int [M] -> pixels [M, H, W, C].
 
         Raises:
-            OSError: it cannot be written; on a full disk nothing of it is left.
+            OSError: It cannot be written; on a full disk nothing of it is left.
         """
         for name in (RECORD, PIXELS, DIGESTS):
             (self.entry / name).unlink(missing_ok=True)
@@ -221,7 +222,7 @@ class EntryWriter:
         return _checksums(self.entry / PARTIAL)
 
     def _count_written(self, header, image_bytes):
-        """How many images another process has written here."""
+        """How many images another process has already written here."""
         try:
             progress = _COUNT.fullmatch(read_text(self.entry / PROGRESS))
             with open(self.entry / PARTIAL, "rb") as file:
@@ -243,7 +244,7 @@ def _npy_header(shape, dtype):
 
 
 def _check_free_space(folder, size):
-    """Raises OSError where the disk has fewer bytes."""
+    """Raises OSError if the disk has fewer free bytes."""
     if shutil.disk_usage(folder).free < size:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
@@ -254,7 +255,7 @@ def _flush_to_disk(file):
 
 
 def size_on_disk(entry: Path) -> int:
-    """The bytes of an entry's files."""
+    """The size of an entry's files in bytes."""
     return sum(status.st_size for _, status in _files_of(entry))
 
 
@@ -265,7 +266,7 @@ def last_use(entry: Path) -> float:
 
 
 def _files_of(entry: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """The files of an entry, in which another process may write."""
+    """The files of an entry, to which another process may be writing."""
     with contextlib.suppress(FileNotFoundError):
         for path in list(entry.iterdir()):
             with contextlib.suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""Which values a folder's 16-bit images use, and which images show almost nothing."""
+"""Which values the 16-bit images of a folder use, and which images show almost nothing."""
 
 import numpy as np
 
@@ -6,18 +6,18 @@ from dim_tf.data.pixel_range import ALL_16_BITS, PixelRange
 
 # Levels of 255 between an image's low and high percentile; with fewer, its contrast is low.
 MIN_LEVELS = 8
-# The ends of the range, as percentiles over the images, so that single ones, as those with hot
-# pixels, do not move them.
+# The ends of the range, as percentiles over the images, so that single images, such as those with
+# hot pixels, do not move them.
 _PERCENTILES = 1, 99
-_WIDE = 2**15  # values; images that use as many have at least 128 levels in their upper 8 bits
+_WIDE = 2**15  # values; images that use this many have at least 128 levels in their upper 8 bits
 
 
 def range_of(lows: np.ndarray, highs: np.ndarray) -> PixelRange:
-    """The values that 16-bit images use; all 16 bits where that is half of them or more.
+    """The values that 16-bit images use; all 16 bits if they use at least half of them.
 
     Args:
         lows: int [N], a low percentile of each image's pixels.
-        highs: int [N], a high one.
+        highs: int [N], a high percentile.
     """
     if not len(lows):
         return ALL_16_BITS
@@ -33,9 +33,9 @@ def is_low_contrast(
 
     Args:
         bits: [N], 8 or 16, per channel.
-        lows: int [N], a low percentile of each image's pixels, in its own values.
-        highs: int [N], a high one.
-        pixel_range: how those of 16 bits are decoded.
+        lows: int [N], a low percentile of each image's pixels, in the image's own values.
+        highs: int [N], a high percentile.
+        pixel_range: How 16-bit images are decoded.
 
     Returns:
         bool [N].

@@ -1,7 +1,7 @@
 """Decoded images on a local disk: written once, then read by index in any order.
 
-Its entries (`cache_entry`) are named by the hash of their content. Those not used for longest are
-removed when space is needed; a damaged one is made again.
+Its entries (`cache_entry`) are named by the hash of their content. If space is needed, those that
+were not used for longest are removed; a damaged entry is created again.
 """
 
 import contextlib
@@ -36,11 +36,11 @@ GIB = 2**30
 
 @dataclass(frozen=True)
 class DecodedCache:
-    """All entries of a folder, and how much space they may take.
+    """All entries of a folder, with a limit on the space that they take.
 
     Attributes:
-        folder: of the entries.
-        gib: the bound of their pixels, in GiB.
+        folder: Folder of the entries.
+        gib: Largest size of their pixels, in GiB.
     """
 
     folder: Path
@@ -53,21 +53,21 @@ class DecodedCache:
         decode: Decode,
         dtype: DTypeLike = np.uint8,
     ) -> np.ndarray:
-        """The first of some images, as many as the bound allows.
+        """The first of some images, as many as the limit allows.
 
-        The entries not used for longest are removed for a new one.
+        To make space for a new entry, those not used for longest are removed.
 
         Args:
             digests: uint8 [N, D], of what is decoded and how.
-            image_shape: of an image's pixels, (H, W, C).
-            decode: indices, int [M] -> pixels [M, H, W, C]; called for images that no entry has.
-            dtype: of the pixels.
+            image_shape: Shape of an image's pixels, (H, W, C).
+            decode: Indices, int [M] -> pixels [M, H, W, C]; called for images that no entry has.
+            dtype: Type of the pixels.
 
         Returns:
             [K, H, W, C] of that dtype, K ≤ N, mapped from the disk, read-only.
 
         Raises:
-            InputError: the folder cannot be written, or the disk is full.
+            InputError: The folder cannot be written, or the disk is full.
         """
         dtype = np.dtype(dtype)
         image_bytes = math.prod(image_shape) * dtype.itemsize
@@ -86,7 +86,7 @@ class DecodedCache:
                     reusable = self._find_reusable(entry, digests, image_shape, dtype)  # mapped
                     self._make_room(entry, count * image_bytes)
                     EntryWriter(entry, digests, shape, dtype).write(_reusing(reusable, decode))
-                    # Again: other processes may have made entries at the same time.
+                    # Again, because other processes may have created entries at the same time.
                     self._make_room(entry, count * image_bytes)
                     pixels = open_entry(entry, shape, dtype)
                 os.utime(entry / RECORD)
@@ -102,7 +102,7 @@ class DecodedCache:
     def _make_room(self, entry, size):
         """Removes other entries, those not used for longest first, until `size` bytes fit.
 
-        Entries that another process makes or opens are left.
+        Entries that another process is creating or opening are kept.
         """
         with _locked(self.folder / "lock"):
             others = [path for path in self.folder.iterdir() if path.is_dir() and path != entry]
@@ -139,7 +139,7 @@ class DecodedCache:
 
 
 def _reusing(reusable, decode: Decode) -> Decode:
-    """Decodes what `DecodedCache._find_reusable` has not found."""
+    """Decodes what `DecodedCache._find_reusable` did not find."""
     pixels, index_of = reusable
     if pixels is None:
         return decode
@@ -157,16 +157,16 @@ def _reusing(reusable, decode: Decode) -> Decode:
 
 
 def _lock_of(entry):
-    """Beside the entry, since the entry itself may be removed."""
+    """The lock file, beside the entry because the entry itself may be removed."""
     return entry.with_name(f"{entry.name}.lock")
 
 
 @contextlib.contextmanager
 def _locked(path: Path, wait: bool = True) -> Iterator[None]:
-    """Holds a lock file: one process at a time makes an entry; others then find it complete.
+    """Holds a lock file: one process at a time creates an entry; others then find it complete.
 
     Raises:
-        BlockingIOError: another process holds it, and `wait` is false.
+        BlockingIOError: Another process holds it, and `wait` is false.
     """
 
     def report_waiting():

@@ -1,4 +1,4 @@
-"""Decodes image files one by one, by Pillow and outside graphs, as exported models decode them."""
+"""Decodes image files one by one, by Pillow and outside graphs, just as exported models do."""
 
 import io
 from pathlib import Path
@@ -24,23 +24,23 @@ def decode_to_size(
     max_pixels: int = MAX_PIXELS,
     expected_digest: bytes | None = None,
 ) -> np.ndarray:
-    """An image upright, fitted as by `image_ops.fit_image`.
+    """An image, upright and fitted as by `image_ops.fit_image`.
 
-    Transparency is dropped; of an animation the first frame is taken.
+    Transparency is dropped; the first frame of an animation is taken.
 
     Args:
-        path: of the file.
-        frame: what the image becomes.
-        pixel_range: which values of 16 bits become 0 and 255.
-        max_pixels: as for `inspection.inspect_file`.
-        expected_digest: of the file when it was inspected; None: any content.
+        path: Path of the file.
+        frame: What the image becomes.
+        pixel_range: Which 16-bit values become 0 and 255.
+        max_pixels: As for `inspection.inspect_file`.
+        expected_digest: Digest of the file when it was inspected; None: any content.
 
     Returns:
-        uint8 [H, W, C] of the frame.
+        uint8 [H, W, C] in the frame's size.
 
     Raises:
-        UndecodableError: it cannot be decoded, or has changed.
-        OSError: it cannot be read.
+        UndecodableError: It cannot be decoded, or has changed.
+        OSError: It cannot be read.
     """
     header = _read_header(path, max_pixels, expected_digest)
     image, _ = decode_upright(header, max_pixels, frame=frame)
@@ -63,22 +63,22 @@ def decode_array_to_size(
     max_pixels: int = MAX_PIXELS,
     expected_digest: bytes | None = None,
 ) -> np.ndarray:
-    """An array of the file, fitted by `image_ops.fit_image`, in its own values.
+    """An array from a file, fitted by `image_ops.fit_image`, in its own values.
 
     Args:
-        path: of a file for which `array_decoder.is_array`.
-        frame: what the image becomes.
-        max_pixels: as for `inspection.inspect_file`.
-        expected_digest: as for `decode_to_size`.
+        path: Path of a file for which `array_decoder.is_array` is true.
+        frame: What the image becomes.
+        max_pixels: As for `inspection.inspect_file`.
+        expected_digest: As for `decode_to_size`.
 
     Returns:
-        float32 [H, W, C] of the frame.
+        float32 [H, W, C] in the frame's size.
 
     Raises:
-        UndecodableError: it cannot be decoded, has other channels, or has changed.
-        OSError: it cannot be read.
+        UndecodableError: It cannot be decoded, has other channels, or has changed.
+        OSError: It cannot be read.
     """
-    # Pillow would resize floating-point numbers otherwise than a graph does.
+    # Pillow would resize floating-point numbers differently from a graph.
     from dim_tf.data import image_ops
 
     values = decode_array(read_image_file(path, expected_digest), max_pixels)
@@ -88,15 +88,15 @@ def decode_array_to_size(
 
 
 def to_served(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> bytes:
-    """An image as a file that an exported encoder of its kind takes: PNG, or .npy of an array.
+    """An image as a file of the kind that an exported encoder takes: PNG, or .npy for an array.
 
     Args:
-        path: of the file.
-        max_pixels: as for `to_png`.
+        path: Path of the file.
+        max_pixels: As for `to_png`.
 
     Raises:
-        UndecodableError: it cannot be decoded.
-        OSError: it cannot be read.
+        UndecodableError: It cannot be decoded.
+        OSError: It cannot be read.
     """
     data = read_image_file(path)
     if not is_array(data):
@@ -107,24 +107,25 @@ def to_served(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> bytes:
 def to_png(
     path: Path | str, *, max_pixels: int = MAX_PIXELS, expected_digest: bytes | None = None
 ) -> bytes:
-    """An image upright, as a PNG file of RGB, for readers of no other format.
+    """An upright image as a PNG file in RGB, for readers of no other format.
 
-    Its pixels are those that `decode_to_size` crops and resizes: an image of 16 bits stays so,
-    since the reader chooses the range that becomes 8 bits.
+    Its pixels are those that `decode_to_size` crops and resizes. A 16-bit image keeps its 16 bits,
+    because the reader chooses the range that becomes 8 bits.
 
     Args:
-        path: of the file.
-        max_pixels: as for `inspection.inspect_file`; a JPEG of more is reduced to 1/2, 1/4 or 1/8.
-        expected_digest: as for `decode_to_size`.
+        path: Path of the file.
+        max_pixels: As for `inspection.inspect_file`; a JPEG with more is reduced to 1/2, 1/4 or
+            1/8.
+        expected_digest: As for `decode_to_size`.
 
     Raises:
-        UndecodableError: it cannot be decoded, or has changed.
-        OSError: it cannot be read.
+        UndecodableError: It cannot be decoded, or has changed.
+        OSError: It cannot be read.
     """
     header = _read_header(path, max_pixels, expected_digest)
     image, _ = decode_upright(header, max_pixels)
     if isinstance(image, np.ndarray):
-        import tensorflow as tf  # Pillow writes 16 bits of gray alone
+        import tensorflow as tf  # Pillow writes 16 bits only in gray
 
         return tf.io.encode_png(image, compression=1).numpy()
     encoded = io.BytesIO()
@@ -135,19 +136,19 @@ def to_png(
 def decode_preview(
     path: Path | str, *, max_pixels: int = MAX_PIXELS, preview_pixels: int = 2**18
 ) -> np.ndarray:
-    """An image for people to look at, upright: 16 bits and arrays between their own extremes.
+    """An upright image for people to look at; 16 bits and arrays are scaled to their extremes.
 
     Args:
-        path: of the file.
-        max_pixels: as for `inspection.inspect_file`.
-        preview_pixels: a JPEG of more is reduced to 1/2, 1/4 or 1/8.
+        path: Path of the file.
+        max_pixels: As for `inspection.inspect_file`.
+        preview_pixels: A JPEG with more pixels is reduced to 1/2, 1/4 or 1/8.
 
     Returns:
-        uint8 [H, W, 3]; of an array of other than three channels, the first.
+        uint8 [H, W, 3]; for an array that does not have three channels, the first channel.
 
     Raises:
-        UndecodableError: it cannot be decoded.
-        OSError: it cannot be read.
+        UndecodableError: It cannot be decoded.
+        OSError: It cannot be read.
     """
     data = read_image_file(path)
     if is_array(data):
@@ -169,12 +170,12 @@ def upright_size(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> tuple[int
     """Height and width of an image, upright, in pixels of the file.
 
     Args:
-        path: of the file.
-        max_pixels: as for `inspection.inspect_file`.
+        path: Path of the file.
+        max_pixels: As for `inspection.inspect_file`.
 
     Raises:
-        UndecodableError: it cannot be decoded.
-        OSError: it cannot be read.
+        UndecodableError: It cannot be decoded.
+        OSError: It cannot be read.
     """
     data = read_image_file(path)
     if is_array(data):
@@ -186,19 +187,19 @@ def upright_size(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> tuple[int
 
 
 def _read_header(path, max_pixels, expected_digest):
-    """The header, which holds what the decoder needs: the file's bytes are freed here."""
+    """The header, which has all that the decoder needs; the bytes of the file are freed here."""
     return image_headers.read(read_image_file(path, expected_digest), max_pixels)
 
 
 def _center(image, rows, columns):
-    """Before colors are converted: of a panorama only what is seen is."""
+    """Crops before colors are converted, so that only the visible part of a panorama is."""
     width, height = size_of(image)
     left, top = (width - columns) // 2, (height - rows) // 2
     if isinstance(image, np.ndarray):
         return image[top : top + rows, left : left + columns]
     if (rows, columns) == (height, width):
         return image
-    # Not `crop`, which has Pillow's own bound of pixels.
+    # Not `crop`, which has Pillow's own limit of pixels.
     box = (left, top, left + columns, top + rows)
     return image.transform((columns, rows), Image.Transform.EXTENT, box)
 

@@ -1,4 +1,4 @@
-"""The bytes of image files: which files are images, and reading them once, bounded."""
+"""The bytes of image files: which files are images, and reading them once, bounded in size."""
 
 import hashlib
 import os
@@ -15,17 +15,17 @@ SUFFIXES = (
     *(".tif", ".tiff", ".pbm", ".pgm", ".ppm", ".pnm", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf"),
     *(".avif", ".heic", ".heif", ".hif", ".npy"),
 )
-# Formats that are recognized by content under any name. Not TIFF, which many camera raw formats
-# begin as, and not the formats whose signature is two letters.
+# Formats that are recognized by content under any name. Not TIFF, because many camera raw formats
+# start like it, and not formats whose signature is only two letters.
 _RECOGNIZED_BY_CONTENT = ("JPEG", "PNG", "GIF", "AVIF", "HEIF")
 DIGEST_BYTES = 16
 
 
 def is_image_file(path: Path | str) -> bool:
-    """Whether a file is meant as an image, by its suffix or by its first bytes.
+    """Whether a file is meant to be an image, by its suffix or its first bytes.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: It cannot be read.
     """
     if has_image_suffix(path):
         return True
@@ -37,12 +37,12 @@ def read_image_file(path: Path | str, expected_digest: bytes | None = None) -> b
     """The bytes of an image file.
 
     Args:
-        path: of the file.
+        path: Path of the file.
         expected_digest: `digest_of` its bytes when it was inspected; None: any content.
 
     Raises:
-        UndecodableError: it is empty, too large, not an image, or has changed.
-        OSError: it cannot be read.
+        UndecodableError: It is empty, too large, not an image, or has changed.
+        OSError: It cannot be read.
     """
     with open_for_reading(Path(path)) as file:
         size = os.fstat(file.fileno()).st_size

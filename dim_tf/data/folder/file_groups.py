@@ -1,4 +1,4 @@
-"""The group of every file of a folder, copies included, for the stages after the encoder.
+"""The group of every file in a folder, copies included, for the stages after the encoder.
 
 Training leaves copies out (`split.split_images`); these stages see all files.
 """
@@ -21,14 +21,14 @@ from dim_tf.system import user_cache
 def group_files(names: Sequence[str], folders: ImageFolders, request: DataRequest) -> np.ndarray:
     """The group of each file, by the rules of the test split, which `--group_by` chooses.
 
-    Files with the same pixels are in one group, whatever the rule. A file that was not
-    inspected, or that training cannot use, is a group of its own. Files are inspected once, as for
+    Files with the same pixels are in one group, whatever the rule. A file that was not inspected,
+    or that training cannot use, is a group by itself. Files are inspected once, for this and for
     training.
 
     Args:
-        names: Of N files, with the name of their folder where there are several. Bytes that are
-            not UTF-8 are escaped with backslashes, as `image_collection` does.
-        folders: Of the files.
+        names: Names of N files, which start with the name of their folder if there are several.
+            Bytes that are not UTF-8 are escaped with backslashes, as in `image_collection`.
+        folders: Folders of the files.
         request: Its `group_by`, `cache_dir` and `max_pixels`.
 
     Returns:
@@ -40,8 +40,8 @@ def group_files(names: Sequence[str], folders: ImageFolders, request: DataReques
     manifest = scan_folders(folders, user_cache.folder(request.cache_dir), request.max_pixels)
     distinct, duplicates = deduplicate(manifest)
     has_keys = request.group_by == group_by.FOLDER or group_by.parse(request.group_by) is not None
-    # Near duplicates are searched for among distinct images: copies would enlarge the sets, and
-    # `group_images` takes large sets for chains of images of one kind.
+    # Near duplicates are searched among distinct images: copies would enlarge the sets, and
+    # `group_images` treats large sets as chains of images of one kind.
     grouped = np.flatnonzero(manifest.faults == Fault.NONE) if has_keys else distinct
     partition = Partition(len(manifest))
     if len(grouped):

@@ -1,7 +1,7 @@
-"""Labels and split of every file of a folder, of copies too, by their names alone.
+"""Labels and split of every file in a folder, copies included, by their names alone.
 
-Training leaves copies out, and images of validation folders (`split.split_images`); the stages that
-look after a folder see all of its files.
+Training leaves out copies, and images in validation folders (`split.split_images`); the stages that
+look at a folder afterwards see all of its files.
 """
 
 from collections.abc import Sequence
@@ -20,15 +20,15 @@ from dim_tf.data.folder.split_names import Role
 
 @dataclass(frozen=True)
 class FileLabels:
-    """Labels of N files, and which are for the test.
+    """The labels of N files, and which of the files are test images.
 
     Attributes:
         labels: int64 [N], class numbers; or int64 [N, A], attributes 0 or 1; -1: a file without a
             label; None: no labels.
-        names: Of the classes or attributes.
-        reason: Why these, or why none.
-        is_test: bool [N], by folders or by the column `split` of a file of labels: those for the
-            test, or for validation where none are; None: neither says so.
+        names: Names of the classes or attributes.
+        reason: Why these labels, or why none.
+        is_test: bool [N], by folders or by the column `split` of a file of labels: test images, or
+            validation images if there are none; None: neither says which they are.
     """
 
     labels: np.ndarray | None
@@ -38,15 +38,15 @@ class FileLabels:
 
 
 def label_files(names: Sequence[str], folders: ImageFolders, request: DataRequest) -> FileLabels:
-    """The labels and the split that people gave their files.
+    """The labels and the split that people gave to their files.
 
     Args:
-        names: Of the files, with the name of their folder where there are several.
-        folders: That they are in.
+        names: Names of the files, which start with the name of their folder if there are several.
+        folders: The folders of the files.
         request: Its `labels`, `label_column` and `split`.
 
     Raises:
-        InputError: The folders, or the file of labels, do not have the labels that are asked for.
+        InputError: The folders, or the file of labels, do not have the requested labels.
     """
     layout = find_split_layout(names, folders)
     roles = list(layout.roles) if layout else [Role.TRAINING] * len(names)

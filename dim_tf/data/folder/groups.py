@@ -29,7 +29,7 @@ _KINDS = {
 
 
 # A larger set of near duplicates is a chain of images of one kind, each like the next: T-shirts on
-# black, pages of text. Then the distance shrinks by steps until the sets are smaller.
+# black, pages of text. Then the distance is reduced in steps until the sets are smaller.
 LARGEST_SET = 0.05  # of the images
 LARGEST_SMALL_SET = 50  # images: in a small folder, one burst
 STRICTER = 0.75 ** np.arange(8)
@@ -37,14 +37,15 @@ STRICTER = 0.75 ** np.arange(8)
 
 @dataclass(frozen=True)
 class ImageGroups:
-    """Groups of N images; an image that belongs with no other is a group of its own.
+    """Groups of N images; an image that belongs with no other is a group by itself.
 
     Attributes:
-        numbers: int64 [N], from 0 on, the group of each image.
-        digests: uint8 [N, D], of each image's group; the groups of lowest digest are for the test.
+        numbers: int64 [N], the group of each image, counted from 0.
+        digests: uint8 [N, D], digest of each image's group; groups with the lowest digests are for
+            the test.
         near_duplicates: int64 [N], the set of near duplicates of each image.
-        kind: what the groups are, for the `data:` line.
-        unmatched: how many paths the pattern does not match; each such image is a group.
+        kind: What the groups are, for the line that starts with `data:`.
+        unmatched: How many paths the pattern does not match; each such image is a group.
     """
 
     numbers: np.ndarray
@@ -55,7 +56,7 @@ class ImageGroups:
 
     @property
     def sizes(self) -> np.ndarray:
-        """Images of each group, int64 [G]."""
+        """Number of images in each group, int64 [G]."""
         return np.bincount(self.numbers)
 
     def select(self, indices: np.ndarray) -> "ImageGroups":
@@ -69,8 +70,8 @@ def group_images(mode: str, images: Manifest) -> ImageGroups:
     """Groups images.
 
     Args:
-        mode: the setting `group_by`.
-        images: distinct images.
+        mode: The setting `group_by`.
+        images: Distinct images.
 
     Raises:
         InputError: `mode` does not fit the images' paths.
@@ -97,7 +98,7 @@ def group_images(mode: str, images: Manifest) -> ImageGroups:
 
 
 def _near_duplicates(hashes, thumbnails):
-    """Sets of near duplicates, and which of `STRICTER` their distance was multiplied by."""
+    """Sets of near duplicates, and by which of `STRICTER` their distance was multiplied."""
     largest = max(LARGEST_SET * len(hashes), LARGEST_SMALL_SET)
     distance = NEAR_DISTANCE * thumbnails.typical_distance()
     for factor in STRICTER:
@@ -112,8 +113,8 @@ def describe_groups(groups: ImageGroups, names: Sequence[str]) -> dict[str, Any]
     """Counts of the groups of several images, for data.json.
 
     Args:
-        groups: of the images.
-        names: of the images.
+        groups: Groups of the images.
+        names: Names of the images.
     """
     sizes = groups.sizes
     if not len(sizes) or sizes.max() < 2:
@@ -131,7 +132,7 @@ def describe_groups(groups: ImageGroups, names: Sequence[str]) -> dict[str, Any]
 
 
 def count_separated_pairs(numbers: np.ndarray, is_test: np.ndarray) -> int:
-    """How many pairs of one group a split separates.
+    """How many pairs of images in the same group a split separates.
 
     Args:
         numbers: int64 [N], the group of each image.
@@ -162,7 +163,7 @@ def _keys_by_folder(names):
 
 
 def _keys_by_pattern(pattern, names):
-    """The first group of the pattern in each path; None where there is none, or it is empty."""
+    """The first group of the pattern in each path; None if there is none, or if it is empty."""
     matches = group_by.first_groups(pattern.pattern, names)
     keys = [match or None for match in matches]
     if not any(keys):
@@ -177,7 +178,7 @@ def _keys_by_pattern(pattern, names):
 
 
 def _group_by_key(keys, images, near, mode):
-    """Groups images by keys, whose hashes are the digests: further images move no group."""
+    """Groups images by keys; digests are hashes of keys, so that further images move no group."""
     number_of: dict[object, int] = defaultdict(lambda: len(number_of))
     numbers = np.empty(len(keys), np.int64)
     digests = images.pixel_digests.copy()

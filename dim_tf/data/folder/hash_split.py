@@ -1,6 +1,6 @@
 """Chooses test images by hashes, so that a folder that grows keeps its split.
 
-scikit-learn's GroupShuffleSplit keeps groups together too, but each new image changes its draw.
+scikit-learn's GroupShuffleSplit also keeps groups together, but each new image changes its draw.
 """
 
 import numpy as np
@@ -15,20 +15,20 @@ def choose_test(
     labels: np.ndarray | None,
     fraction: float,
 ) -> np.ndarray:
-    """The test images: groups in the order of their digests, each whole.
+    """The test images: groups in the order of their digests, each of them whole.
 
     A group is for the test if the first 16 bits of its digest, as a number in [0, 1), are below
     `fraction`. If these groups have fewer than 10 images, the next ones are added; if they have
-    more than 10,000, or more than half of all images, the last ones are left out. Always for
-    training are groups of more than half of the images, groups with an image that is not eligible,
-    and the last group of each class in this order.
+    more than 10,000, or more than half of all images, the last ones are left out. Some groups are
+    always for training: groups with more than half of the images, groups with an image that is not
+    eligible, and the last group of each class in this order.
 
     Args:
-        numbers: int64 [N], from 0 on, the group of each image.
-        digests: uint8 [N, D], of its group.
+        numbers: int64 [N], the group of each image, counted from 0.
+        digests: uint8 [N, D], digest of its group.
         eligible: bool [N], whether an image may be for the test.
-        labels: int64 [N], class numbers, -1: an image without one; None: no classes.
-        fraction: of the images that are for the test, in (0, 1).
+        labels: int64 [N], class numbers, -1 for an image without one; None: no classes.
+        fraction: Fraction of the images that are for the test, in (0, 1).
 
     Returns:
         Which images are for the test, bool [N].

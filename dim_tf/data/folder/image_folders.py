@@ -1,4 +1,4 @@
-"""The folders of --data_dir: one, or several that are one data set. Free of NumPy."""
+"""The folders of --data_dir: one, or several that form one data set. Imports no NumPy."""
 
 import functools
 import os
@@ -13,12 +13,12 @@ _LONGEST_JOINED_NAME = 100  # characters
 
 @dataclass(frozen=True)
 class ImageFolders:
-    """A folder of images, or several that are one data set.
+    """A folder of images, or several that form one data set.
 
     Attributes:
-        paths: Of the folders.
-        names: Of the folders, each different. Those of images begin with them where there are
-            several folders.
+        paths: Paths of the folders.
+        names: Names of the folders, each different. If there are several folders, the names of
+            images start with them.
     """
 
     paths: tuple[Path, ...]
@@ -45,9 +45,9 @@ class ImageFolders:
 
 
 def split_data_dir(data_dir: str) -> list[str]:
-    """The paths in --data_dir, which has commas between them.
+    """The paths in --data_dir, which are separated by commas.
 
-    A comma within the path of a folder that exists does not separate.
+    A comma in the path of an existing folder does not separate.
     """
     parts, paths = data_dir.split(","), list[str]()
     while parts:
@@ -63,7 +63,7 @@ def joined_name(data_dir: str) -> str:
     """The name of a folder, or of several together.
 
     Raises:
-        ValueError: A path with a NUL.
+        ValueError: A path contains a NUL.
     """
     names = [_name_of(os.path.expanduser(path)) for path in split_data_dir(data_dir)]
     joined = "-".join(names)
@@ -73,14 +73,14 @@ def joined_name(data_dir: str) -> str:
 
 
 def join_folders(name: str, paths: Sequence[str]) -> str:
-    """The paths of several folders as --data_dir has them, with commas between.
+    """The paths of several folders in the form of --data_dir, separated by commas.
 
     Args:
-        name: Of the argument that they are, for the error.
-        paths: Of the folders.
+        name: Name of the argument that they come from, for the error.
+        paths: Paths of the folders.
 
     Raises:
-        InputError: `split_data_dir` would not give them back.
+        InputError: `split_data_dir` would not return the same paths.
     """
     joined = ",".join(paths)
     if paths and split_data_dir(joined) != list(paths):
@@ -95,11 +95,11 @@ def open_folders(data_dir: str, flag: str = "--data_dir") -> ImageFolders:
     """The folders of --dataset=folder, or those of another flag.
 
     Args:
-        data_dir: Their paths, with commas between.
-        flag: That names them, for the errors.
+        data_dir: Their paths, separated by commas.
+        flag: The flag that names them, for the errors.
 
     Raises:
-        InputError: One is missing, cannot be read, is given twice or is within another.
+        InputError: A folder is missing, cannot be read, is given twice or is inside another.
     """
     if not data_dir:
         raise InputError("--dataset=folder needs --data_dir=PATH, the folder of your images")
@@ -132,7 +132,7 @@ def _check_folder(folder: Path, flag: str) -> None:
 
 
 def _check_disjoint(paths: Sequence[Path], flag: str) -> None:
-    """Images that are reached by two folders would be read twice, under two names."""
+    """Checks that no folder contains another: its images would be read twice, with two names."""
     real = [Path(os.path.realpath(path)) for path in paths]
     for index, path in enumerate(real):
         for other, other_path in enumerate(real):

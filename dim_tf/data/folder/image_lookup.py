@@ -1,4 +1,4 @@
-"""Finds images by their names in a table: ends of their paths, with a suffix or without."""
+"""Finds images by their names in a table: ends of their paths, with or without suffix."""
 
 import functools
 import os
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dim_tf.data.folder.file_bytes import SUFFIXES
 from dim_tf.data.folder.image_folders import ImageFolders
 
-# With suffixes of formats that are not read: a table may be older than its converted images.
+# Includes suffixes of formats that are not read: a table may be older than its converted images.
 _IMAGE_SUFFIX = re.compile(
     rf"({'|'.join(map(re.escape, SUFFIXES))}|\.dcm|\.dicom|\.npy)$", re.IGNORECASE
 )
@@ -23,22 +23,22 @@ class ImageLookup:
     """Images by their paths.
 
     Args:
-        names: of the images.
-        folders: that they are in.
+        names: Names of the images.
+        folders: The folders of the images.
     """
 
     def __init__(self, names: Sequence[str], folders: ImageFolders):
         self._names = names
         self._folders = folders
-        self._tables: dict[tuple[int, bool], _Table] = {}  # made when they are needed
+        self._tables: dict[tuple[int, bool], _Table] = {}  # created when they are needed
 
     def find(self, name: str) -> list[int]:
-        """The indices of the images that a name may mean; empty: there is none.
+        """The indices of the images that a name may mean; empty if there is none.
 
-        The first of these that matches an image: its path relative to the images' folder, with its
-        suffix or without; the end of its absolute path, likewise, from the file's name alone to
-        folders above the images' folder; and the same two after the name's own suffix is removed,
-        as images may have been converted.
+        The first of these rules that matches an image applies: its path relative to the images'
+        folder, with or without its suffix; the end of its absolute path, with or without its
+        suffix, from the file's name alone to folders above the images' folder; and the same two
+        after the suffix of the given name is removed, because images may have been converted.
         """
         parts = _parts(name)
         path, count = "/".join(parts), len(parts)
@@ -57,7 +57,7 @@ class ImageLookup:
         return []
 
     def _table(self, length, with_suffix):
-        """The images by the last parts of their paths, so many, or by their relative paths."""
+        """The images by that many last parts of their paths, or by their relative paths."""
         table = self._tables.get((length, with_suffix))
         if table is None:
             table = self._tables[length, with_suffix] = {}
@@ -85,6 +85,6 @@ class ImageLookup:
 
 
 def _parts(path):
-    """A path's folders and file, in one form of Unicode, as macOS decomposes letters."""
+    """A path's folders and file in one form of Unicode, because macOS decomposes letters."""
     normalised = posixpath.normpath(unicodedata.normalize("NFC", path.replace("\\", "/")))
     return tuple(part for part in normalised.split("/") if part not in ("", ".", ".."))

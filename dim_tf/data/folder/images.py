@@ -1,4 +1,4 @@
-"""A folder's images by index: mapped from the cache, or decoded when they are asked for."""
+"""A folder's images by index: mapped from the cache, or decoded on access."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -23,13 +23,13 @@ class ImageFiles:
     """Image files as they were when they were inspected, and how to decode them.
 
     Attributes:
-        folders: of the files.
-        names: relative to them.
-        digests: uint8 [N, D], of their bytes.
-        frame: what an image becomes.
-        pixel_range: of those of 16 bits.
-        max_pixels: as for `decoding.decode_to_size`.
-        are_arrays: whether they are those of `array_decoder`, whose values are kept.
+        folders: Folders of the files.
+        names: Names relative to the folders.
+        digests: uint8 [N, D], digests of their bytes.
+        frame: What an image becomes.
+        pixel_range: Range of 16-bit images.
+        max_pixels: As for `decoding.decode_to_size`.
+        are_arrays: Whether they are files of `array_decoder`, whose values are kept.
     """
 
     folders: ImageFolders
@@ -42,7 +42,7 @@ class ImageFiles:
 
     @property
     def dtype(self) -> np.dtype:
-        """Of the pixels."""
+        """The type of the pixels."""
         return np.dtype(np.float32 if self.are_arrays else np.uint8)
 
     def subset(self, start: int, stop: int) -> "ImageFiles":
@@ -56,10 +56,10 @@ class ImageFiles:
             indices: int [M].
 
         Returns:
-            uint8 [M, H, W, C]; of arrays float32.
+            uint8 [M, H, W, C]; float32 for arrays.
 
         Raises:
-            RunError: a file has changed since it was inspected.
+            RunError: A file has changed since it was inspected.
         """
         with cpu_pool() as workers:
             return np.stack(list(workers.map(self._decode_one, indices)))
@@ -84,12 +84,12 @@ class ImageFiles:
             ) from error
 
     def cache_keys(self, bits: np.ndarray, image_sizes: np.ndarray) -> np.ndarray:
-        """Hashes of what the pixels depend on beside the frame's shape.
+        """Hashes of what the pixels depend on besides the frame's shape.
 
-        That is a file's bytes and, of some, how it is decoded.
+        That is the bytes of a file and, for some files, how it is decoded.
 
         Args:
-            bits: [N], per channel.
+            bits: [N], bits per channel.
             image_sizes: int [N, 2], width and height.
 
         Returns:
@@ -98,7 +98,7 @@ class ImageFiles:
         keys = self.digests.copy()
         low, high = self.pixel_range.low, self.pixel_range.high
         settings = f" {low} {high} {self.max_pixels} {self.frame.fit}".encode()
-        # Images of more pixels are decoded at a reduced scale.
+        # Images with more pixels are decoded at a reduced scale.
         is_reduced = image_sizes.astype(np.int64).prod(axis=1) > self.max_pixels
         for index in np.flatnonzero((bits == 16) | is_reduced | (self.frame.fit != "crop")):
             content = self.digests[index].tobytes() + settings
@@ -109,11 +109,11 @@ class ImageFiles:
 
 @dataclass(frozen=True)
 class FolderImages:
-    """Images of which the first are in a cache; the others are decoded each time.
+    """Images, the first of which are in a cache; the others are decoded each time.
 
     Attributes:
-        cached: uint8 or float32 [K, H, W, C], of the first K files.
-        files: all N, K ≤ N.
+        cached: uint8 or float32 [K, H, W, C], images of the first K files.
+        files: All N files, K ≤ N.
     """
 
     cached: np.ndarray
@@ -121,7 +121,7 @@ class FolderImages:
 
     @property
     def names(self) -> list[str]:
-        """Of the files."""
+        """Names of the files."""
         return self.files.names
 
     @property
@@ -131,7 +131,7 @@ class FolderImages:
 
     @property
     def dtype(self) -> np.dtype:
-        """Of the pixels."""
+        """The type of the pixels."""
         return self.cached.dtype
 
     def __len__(self):
@@ -155,11 +155,11 @@ class FolderImages:
 
 @dataclass(frozen=True)
 class ScaledImages:
-    """Arrays of any values as images in [0, 1], scaled when they are asked for.
+    """Arrays of any values as images in [0, 1], scaled on access.
 
     Attributes:
         values: float32 [N, H, W, C].
-        scaling: of their channels.
+        scaling: Scaling of their channels.
     """
 
     values: FolderImages
@@ -172,7 +172,7 @@ class ScaledImages:
 
     @property
     def dtype(self) -> np.dtype:
-        """Of the images."""
+        """The type of the images."""
         return self.values.dtype
 
     def __len__(self):

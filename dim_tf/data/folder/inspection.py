@@ -16,7 +16,7 @@ from dim_tf.data.image_bounds import MAX_PIXELS
 from dim_tf.data.image_faults import MIN_SIDE, Fault, UndecodableError
 from dim_tf.data.image_headers import FORMATS, SIGNATURE_BYTES
 
-_INSPECTED_PIXELS = 2**20  # of an inspected JPEG; as many at 1/8 if it is larger than 64 times that
+_INSPECTED_PIXELS = 2**20  # of an inspected JPEG; a JPEG larger than 64 times that has more at 1/8
 ARRAY_BITS = 32  # in which its values are kept, as floating-point numbers
 _BAND_PIXELS = 2**17  # pixels that are hashed and counted at a time
 
@@ -25,24 +25,28 @@ class InspectedFile(NamedTuple):
     """The result of inspecting a file.
 
     Attributes:
-        fault: why it cannot be used.
-        digest: of its bytes; zeros where they were not read.
-        width: pixels, upright; 0 where unknown.
-        height: likewise.
-        format: its index in `FORMATS`.
-        pixel_digest: of the decoded pixels, upright, and their width and height: the same for one
-            image in several formats, whether its colors are a palette's, gray or RGB, transparent
-            or not. For a JPEG of more than 2**20 pixels, of the image at the largest of 1/2, 1/4
-            and 1/8 that has no more. An image of 16 bits differs from its copy of 8.
-        channels: 1 where it is stored in shades of grey, else 3; of an array, its own; 0 where the
-            pixels were not decoded.
-        bits: per channel, 8 or 16; of an array `ARRAY_BITS`; 0 where the pixels were not decoded.
-        low: the 0.1th percentile of all channels' pixels, in values of the file (those of a PGM or
-            PPM are first scaled so that its own white is that of 8 or 16 bits); of an array 0.
-        high: the 99.9th percentile; of an array 255, or 0 where all its values are the same.
+        fault: Why it cannot be used.
+        digest: Digest of its bytes; zeros if they were not read.
+        width: Width of the upright image in pixels; 0 if unknown.
+        height: Height of the upright image in pixels; 0 if unknown.
+        format: Its index in `FORMATS`.
+        pixel_digest: Digest of the decoded pixels, upright, and their width and height. It is the
+            same for one image in several formats, whether its colors are a palette's, gray or RGB,
+            transparent or not. For a JPEG with more than 2**20 pixels it is that of the image at
+            the largest of 1/2, 1/4 and 1/8 that has no more. A 16-bit image differs from its 8-bit
+            copy.
+        channels: 1 if it is stored in shades of grey, else 3; for an array, its own number; 0 if
+            the pixels were not decoded.
+        bits: Bits per channel, 8 or 16; `ARRAY_BITS` for an array; 0 if the pixels were not
+            decoded.
+        low: The 0.1th percentile of the pixels of all channels, in values of the file (those of a
+            PGM or PPM are first scaled so that its own white is that of 8 or 16 bits); 0 for an
+            array.
+        high: The 99.9th percentile; for an array 255, or 0 if all its values are the same.
         hash: `perceptual_hash.hash_and_thumbnail` of the pixels that are hashed.
-        thumbnail: likewise; an image of 16 bits with `low` black and `high` white, an array's first
-            channels with its least value black and its largest white.
+        thumbnail: The thumbnail from the same call; a 16-bit image has `low` black and `high`
+            white; an array has its first channels, with its smallest value black and its largest
+            white.
     """
 
     fault: Fault
@@ -60,11 +64,11 @@ class InspectedFile(NamedTuple):
 
 
 def inspect_file(path: Path | str, max_pixels: int = MAX_PIXELS) -> InspectedFile:
-    """Reads and decodes a file, so that a truncated one is found.
+    """Reads and decodes a file, so that truncated files are found.
 
     Args:
-        path: of the file.
-        max_pixels: larger images are refused, JPEGs from 8 times as many on
+        path: Path of the file.
+        max_pixels: Larger images are refused, JPEGs only from 8 times as many pixels on
             (`image_headers.read`).
     """
     digest = bytes(DIGEST_BYTES)

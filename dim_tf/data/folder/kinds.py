@@ -11,13 +11,14 @@ from dim_tf.data.image_faults import Fault
 
 
 def of_one_kind(manifest: Manifest, channels: str) -> Manifest:
-    """A folder's files, of which those of another kind than most have a fault.
+    """A folder's files, in which those of another kind than most files have a fault.
 
-    Pictures are one kind; arrays of each number of channels are another.
+    Pictures are one kind; arrays are another kind for each number of channels.
 
     Args:
-        manifest: the files.
-        channels: "auto"; or a number: if there are arrays of so many, they are the kind.
+        manifest: The files.
+        channels: "auto"; or a number: if there are arrays with that many channels, they are the
+            kind.
     """
     usable = np.flatnonzero(manifest.faults == Fault.NONE)
     # 0: a picture, whatever its channels.

@@ -1,4 +1,4 @@
-"""Labels of a folder's images: the names of the folders that they are in, or those of a file."""
+"""Labels of a folder's images: the names of the folders that they are in, or from a file."""
 
 from dataclasses import dataclass
 
@@ -19,8 +19,8 @@ class FolderLabels:
     Attributes:
         classes: int64 [N], class numbers; or int64 [N, A], attributes 0 or 1; -1: an image without
             a label; None: no labels.
-        names: of the classes or attributes.
-        reason: why these, for the `data:` line.
+        names: Names of the classes or attributes.
+        reason: Why these labels, for the line that starts with `data:`.
     """
 
     classes: np.ndarray | None
@@ -28,7 +28,7 @@ class FolderLabels:
     reason: str
 
     def count(self) -> dict[str, int]:
-        """How many images are of each class, or have each attribute."""
+        """How many images are in each class, or have each attribute."""
         if self.classes is None:
             return {}
         if self.classes.ndim == 2:
@@ -38,7 +38,7 @@ class FolderLabels:
         return dict(zip(self.names, counts.tolist(), strict=True))
 
     def describe_untrained_class(self, is_test: np.ndarray) -> str:
-        """Says if test images have a class that no training image has; empty: none.
+        """Says if test images have a class that no training image has; empty if none have.
 
         Args:
             is_test: bool [N].
@@ -52,18 +52,18 @@ class FolderLabels:
 
 
 def is_unlabelled(labels: np.ndarray) -> np.ndarray:
-    """Which images have no label, bool [N], by int64 [N] or [N, A]."""
+    """Which images have no label, bool [N], given labels int64 [N] or [N, A]."""
     return labels.reshape(len(labels), -1)[:, 0] < 0
 
 
 def label_by_folder(names: list[str], mode: str, layout: SplitLayout | None) -> FolderLabels:
-    """Labels by the folders at the top, or by those within split folders.
+    """Labels by the top-level folders, or by those inside split folders.
 
     Args:
-        names: of the images, relative to their folder of images.
+        names: Names of the images, relative to their folder of images.
         mode: "folders": the first folder is the class; "none"; "auto": folders, if all images are
-            directly in one of several, which have ten images on average.
-        layout: of these images; None: no folder is a split.
+            directly in one of several folders, which have ten images on average.
+        layout: Layout of these images; None: no folder is a split.
 
     Raises:
         InputError: "folders" is not possible.
@@ -72,7 +72,7 @@ def label_by_folder(names: list[str], mode: str, layout: SplitLayout | None) -> 
         return FolderLabels(None, (), "none, as --labels=none says")
     paths = [name.split("/") for name in (layout.names if layout else names)]
     roles = layout.roles if layout else [Role.TRAINING] * len(names)
-    # Folders of extra images that are no classes elsewhere are no classes.
+    # Folders of extra images that are not classes elsewhere are not classes.
     classes = {p[0] for p, r in zip(paths, roles, strict=True) if r == Role.TRAINING and p[1:]}
     has_label = [
         len(path) > 1 and path[0] in (classes or path)
@@ -103,13 +103,13 @@ def label_by_folder(names: list[str], mode: str, layout: SplitLayout | None) -> 
 
 
 def _why_folders_are_no_classes(candidates, folders, mode, layout):
-    """Empty: they are.
+    """Why folders are not classes; empty if they are.
 
     Args:
-        candidates: of each image that may have a label, the parts of its path.
-        folders: the first folders of these.
+        candidates: For each image that may have a label, the parts of its path.
+        folders: The first folders of these.
         mode: "folders" or "auto".
-        layout: of the images; None: no folder is a split.
+        layout: Layout of the images; None: no folder is a split.
 
     Raises:
         InputError: "folders" is not possible.

@@ -22,7 +22,7 @@ from dim_tf.system.files import open_for_reading
 MAX_BYTES = 2**28
 MAX_ATTRIBUTES = 1000
 MAX_LISTED = 10  # columns in a message
-# Names of the column of files, those that are preferred first.
+# Names of the column of files, the preferred ones first.
 _FILE_COLUMNS = (
     *("file", "filename", "file_name", "filepath", "file_path", "path"),
     *("image", "image_id", "image_name", "image_path", "img", "img_id", "img_name", "img_path"),
@@ -42,14 +42,14 @@ class LabelsFile:
     """The rows of a file of labels.
 
     Attributes:
-        name: of the file.
-        files: of each row, the name of its image.
-        lines: of each row, the number of its line.
+        name: Name of the file.
+        files: For each row, the name of its image.
+        lines: For each row, its line number.
         labels: int64 [R], class numbers; or int64 [R, A], attributes 0 or 1; -1: none.
-        label_names: of the classes or attributes.
-        roles: of each row, by the column `split`; None in rows where that is empty; empty: there is
-            no such column.
-        description: of the columns of labels.
+        label_names: Names of the classes or attributes.
+        roles: For each row, its role by the column `split`; None in rows where that is empty; empty
+            if there is no such column.
+        description: Description of the columns of labels.
     """
 
     name: str
@@ -62,7 +62,7 @@ class LabelsFile:
 
     @property
     def split_column(self) -> str:
-        """The column of splits, for a message."""
+        """The column of splits, as named in messages."""
         return f"the column {_SPLIT_COLUMN} of {self.name}"
 
 
@@ -70,12 +70,12 @@ def read_labels_file(path: Path, label_column: str = "") -> LabelsFile:
     """Reads a CSV file with a header line, whose fields are separated by commas, ; or tabs.
 
     Args:
-        path: of the file.
-        label_column: the columns that are labels, with commas between; empty: all but those of
+        path: Path of the file.
+        label_column: The columns that are labels, separated by commas; empty: all but those of
             files and splits.
 
     Raises:
-        InputError: it cannot be read, or has no such columns, or they hold something else.
+        InputError: The file cannot be read, has no such columns, or they hold something else.
     """
     name = printable(path.name)
     rows = _read_rows(path)
@@ -93,7 +93,7 @@ def read_labels_file(path: Path, label_column: str = "") -> LabelsFile:
     if has_image_suffix(file_column):
         raise InputError(
             f"--labels={path} begins with {','.join(header)[:80]!r}, the name of an image; "
-            "expected a header line, as file,label"
+            "expected a header line, such as file,label"
         )
     labelling = _choose_columns(path, columns, file_column, label_column)
     split_column = next((c for c in columns if c.lower() == _SPLIT_COLUMN), None)
@@ -119,10 +119,10 @@ def read_labels_file(path: Path, label_column: str = "") -> LabelsFile:
 
 
 def _read_rows(path: Path) -> Iterator[tuple[list[str], int]]:
-    """The fields of each row, without blanks around them, and the number of its line.
+    """The fields of each row, without blanks around them, and the row's line number.
 
     Raises:
-        InputError: the file cannot be read, or a row has not as many fields as the header.
+        InputError: The file cannot be read, or a row does not have as many fields as the header.
     """
     text = _read_text(path)
     header = next((line for line in text.splitlines() if line.strip()), "")
@@ -176,7 +176,7 @@ def _read_text(path):
 
 
 def _find_columns(path, header, rows):
-    """The index of each column by its name, without nameless ones that are empty or an index."""
+    """The index of each column by name, without unnamed ones that are empty or an index."""
     columns = {}
     for index, name in enumerate(header):
         cells = [row[index] for row in rows]
@@ -220,10 +220,10 @@ def _listed(columns):
 
 
 def _read_column(path, title, cells):
-    """Labels of one column: classes, or several names in a cell with | or ; between.
+    """Labels of one column: classes, or several names per cell, separated by | or ;.
 
     Returns:
-        int64 [R] or [R, A], -1: none; the names; and what these are.
+        int64 [R] or [R, A], -1: none; the names; and a description of them.
     """
     values = ["" if cell.lower() in _MISSING else cell for cell in cells]
     if any(re.search(r"[|;]", value) for value in values):
@@ -251,7 +251,7 @@ def _read_column(path, title, cells):
 
 
 def _sort_classes(values: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Values and their distinct ones, sorted; 1 and 1.0 are one number where all are numbers."""
+    """Values and their distinct ones, sorted; 1 and 1.0 are the same if all are numbers."""
     numbers = [_WHOLE_NUMBER.fullmatch(value) for value in values]
     if not all(number for number, value in zip(numbers, values, strict=True) if value):
         return list(values), sorted(set(values) - {""})
@@ -260,9 +260,9 @@ def _sort_classes(values: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _read_attributes(path, titles, cells, lines):
-    """Labels of several columns of 0 and 1, as `_read_column` returns them.
+    """Labels from several columns of 0 and 1, in the form of `_read_column`.
 
-    Columns of which each row has one 1 are one class of each image.
+    If each row has exactly one 1, the columns are classes, one per image.
     """
     _check_attributes(path, len(titles))
     labels = np.zeros((len(lines), len(titles)), np.int64)
@@ -301,7 +301,7 @@ def _check_attributes(path, count):
 
 
 def _role_of(path, title, cell, line):
-    """The role by a split's name; None: it is empty."""
+    """The role that a split's name means; None if it is empty."""
     if cell.lower() in _MISSING:
         return None
     roles, _ = read_name(cell)

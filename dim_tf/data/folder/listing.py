@@ -11,19 +11,19 @@ import numpy as np
 from dim_tf.data.folder.file_bytes import has_image_suffix
 from dim_tf.data.folder.system_folders import is_system_folder
 
-RUN_FILE = "experiment.json"  # a folder with one is a run's, whose figures are no data
+RUN_FILE = "experiment.json"  # a folder with this file is a run's, whose figures are no data
 
 
 class FileListing(NamedTuple):
     """The files below a folder, sorted by name.
 
     Attributes:
-        names: relative to the folder, with "/".
+        names: Names relative to the folder, with "/".
         file_sizes: int64 [N], in bytes.
-        mtimes: int64 [N], in ns; -1 for folders that cannot be read and for dangling links with an
-            image's name.
-        ctimes: int64 [N], in ns; likewise.
-        system_folders: names of those that systems made and that are left out -> how many.
+        mtimes: int64 [N], in ns; -1 for folders that cannot be read, and for dangling links with
+            the name of an image.
+        ctimes: int64 [N], in ns; -1 for the same ones.
+        system_folders: Names of folders made by systems, which are left out -> how many there are.
     """
 
     names: list[str]
@@ -34,18 +34,18 @@ class FileListing(NamedTuple):
 
 
 def list_files(folder: Path, excluded: tuple[Path, ...] = ()) -> FileListing:
-    """All files below a folder, without those that `scan.scan_folder` leaves out.
+    """All files below a folder, except those that `scan.scan_folder` leaves out.
 
     Args:
-        folder: of the files.
-        excluded: folders that are not entered.
+        folder: Folder of the files.
+        excluded: Folders that are not entered.
     """
     files: list[tuple[str, int, int, int]] = []
     system_folders = Counter[str]()
     visited = {_inode(os.stat(path)) for path in excluded if path.exists()}
     pending, links = [""], list[str]()
     while pending or links:
-        # Real folders first: where links lead to them they keep their own names.
+        # Real folders first, so that they keep their own names if links lead to them.
         name = pending.pop() if pending else links.pop(0)
         path = folder / name if name else folder
         try:

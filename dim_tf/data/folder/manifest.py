@@ -1,4 +1,4 @@
-"""What is known of each file below a folder of images, kept between runs."""
+"""What is known about each file below a folder of images, kept between runs."""
 
 import os
 from collections import Counter
@@ -29,22 +29,23 @@ class Manifest:
     """The files below a folder, sorted by name.
 
     Attributes:
-        names: relative to the folder, with "/"; bytes that are no UTF-8 as `os.fsdecode` has them.
+        names: Names relative to the folder, with "/"; bytes that are not UTF-8 as from
+            `os.fsdecode`.
         file_sizes: int64 [N], in bytes.
         mtimes: int64 [N], in ns; -1: cannot be read.
-        ctimes: int64 [N], of the last change of anything, which no program sets, in ns.
-        faults: uint8 [N], of `Fault`.
-        digests: uint8 [N, 16], of the contents.
+        ctimes: int64 [N], in ns, time of the last change of any kind, which no program can set.
+        faults: uint8 [N], values of `Fault`.
+        digests: uint8 [N, 16], digests of the contents.
         image_sizes: int32 [N, 2], width and height.
         formats: uint8 [N], indices in `image_headers.FORMATS`.
-        pixel_digests: uint8 [N, 16], of the decoded pixels.
-        channels: uint8 [N], as of `InspectedFile`.
-        bits: uint8 [N], likewise.
-        lows: int32 [N], the 0.1th percentile of a file's pixels, in its own values.
-        highs: int32 [N], the 99.9th.
-        hashes: uint8 [N, HASH_BYTES], perceptual.
+        pixel_digests: uint8 [N, 16], digests of the decoded pixels.
+        channels: uint8 [N], as in `InspectedFile`.
+        bits: uint8 [N], as in `InspectedFile`.
+        lows: int32 [N], the 0.1th percentile of a file's pixels, in the file's own values.
+        highs: int32 [N], the 99.9th percentile.
+        hashes: uint8 [N, HASH_BYTES], perceptual hashes.
         thumbnails: uint8 [N, THUMBNAIL_BYTES].
-        system_folders: names of those that systems made and that are left out -> how many.
+        system_folders: Names of folders made by systems, which are left out -> how many there are.
     """
 
     names: list[str]
@@ -102,7 +103,7 @@ class Manifest:
         return Manifest(names, **columns, system_folders=self.system_folders)
 
     def fill(self, index: int, inspected: InspectedFile) -> None:
-        """Fills in what an inspection found."""
+        """Fills in the results of an inspection."""
         self.faults[index] = inspected.fault
         self.digests[index] = np.frombuffer(inspected.digest, np.uint8)
         self.image_sizes[index] = inspected.width, inspected.height
@@ -116,11 +117,11 @@ class Manifest:
 
 
 def join_manifests(manifests: Sequence[Manifest], folders: Sequence[str]) -> Manifest:
-    """One manifest of the files of several folders.
+    """One manifest for the files of several folders.
 
     Args:
-        manifests: of each folder.
-        folders: their names, with which those of the files then begin.
+        manifests: The manifest of each folder.
+        folders: Their names; the names of files then start with them.
     """
     names = [
         f"{folder}/{name}" if name else folder  # the folder itself, where it cannot be read
@@ -154,7 +155,7 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
 def read_manifest(path: Path) -> Manifest:
     """Reads what `write_manifest` wrote; an empty manifest if there is none of this version.
 
-    A damaged one is empty too, with a message.
+    A damaged manifest also counts as empty, with a message.
     """
     try:
         return _read(path)
@@ -167,9 +168,9 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def _read(path):
-    """`read_manifest`, whose errors are OSError, KeyError and ValueError.
+    """Like `read_manifest`, but raises OSError, KeyError and ValueError.
 
-    `write_manifest` does not compress: nothing that is read is larger than the file.
+    `write_manifest` does not compress, so nothing that is read is larger than the file.
     """
     empty = Manifest.unscanned([])
     with ZipArchive(path) as archive:

@@ -22,12 +22,12 @@ class MatchedLabels:
 
     Attributes:
         labels: int64 [N], class numbers; or int64 [N, A], attributes 0 or 1; -1: none.
-        names: of the classes or attributes.
-        roles: of each image, by the file's column of splits; None: an image without a row or with
-            an empty cell; an empty list: there is no such column.
-        split_column: that column, for a message.
-        description: of the labels.
-        unmatched_rows: how many rows of the file name no image.
+        names: Names of the classes or attributes.
+        roles: The role of each image by the file's column of splits; None for an image without a
+            row or with an empty cell; an empty list if there is no such column.
+        split_column: That column, for messages.
+        description: Description of the labels.
+        unmatched_rows: Number of rows in the file that name no image.
     """
 
     labels: np.ndarray
@@ -38,10 +38,10 @@ class MatchedLabels:
     unmatched_rows: int
 
     def assign_roles(self, of_folders: Sequence[int], split: str) -> list[Role]:
-        """The images' roles by the file, and by their folders where it says nothing.
+        """The roles of the images by the file, or by their folders if it says nothing.
 
         Args:
-            of_folders: their roles by their folders.
+            of_folders: Their roles by their folders.
             split: "auto", "folders" or "hash", which overrules the file's column of splits.
         """
         by_column = bool(self.roles) and split != "hash"
@@ -62,10 +62,10 @@ class MatchedLabels:
         return roles
 
     def find_test(self, roles: np.ndarray) -> tuple[Role | None, str]:
-        """The role of the test images by the column of splits, and how to say so; or None, and why.
+        """The role of the test images by the column of splits, with a text; or None, and why.
 
         Args:
-            roles: of the images, `assign_roles`.
+            roles: Roles of the images, from `assign_roles`.
         """
         test = Role.TEST if Role.TEST in roles else Role.VALIDATION
         name = "test" if test == Role.TEST else "validation"
@@ -76,10 +76,10 @@ class MatchedLabels:
         return test, f"by {self.split_column}: {name} for the test"
 
     def select(self, indices: np.ndarray) -> FolderLabels:
-        """The labels of some images, int [M]; of classes those that these have.
+        """The labels of some images, int [M]; for classes, only those that these images have.
 
         Raises:
-            InputError: they have no two classes, or no label.
+            InputError: They do not have two classes, or have no label.
         """
         labels, names = self.labels[indices], self.names
         labelled = ~is_unlabelled(labels)
@@ -105,12 +105,12 @@ def match_labels(file: LabelsFile, names: Sequence[str], folders: ImageFolders) 
     """The labels of images by the rows that name them.
 
     Args:
-        file: of labels.
-        names: of the images.
-        folders: that they are in.
+        file: The file of labels.
+        names: Names of the images.
+        folders: The folders of the images.
 
     Raises:
-        InputError: no row names an image, a row names several, or two rows of one image differ.
+        InputError: No row names an image, a row names several, or two rows for one image differ.
     """
     lookup = ImageLookup(names, folders)
     labels = np.full((len(names), *file.labels.shape[1:]), -1, np.int64)
@@ -133,7 +133,7 @@ def match_labels(file: LabelsFile, names: Sequence[str], folders: ImageFolders) 
         raise InputError(
             f"--labels: none of the {len(file.files):,} rows of {file.name} names an image in "
             f"--data_dir={folders}; the first is {(file.files or [''])[0][:200]!r}, expected the "
-            f"path or name of an image, as {printable(names[0]) if names else 'a.jpg'!r}"
+            f"path or name of an image, such as {printable(names[0]) if names else 'a.jpg'!r}"
         )
     return MatchedLabels(
         labels,

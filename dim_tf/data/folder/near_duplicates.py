@@ -1,10 +1,11 @@
 """Finds near duplicates among many images: by perceptual hashes, confirmed by their thumbnails.
 
-Hashes of 64 bits that differ in at most 7 agree in all but one bit of one of their four quarters
-(else each would have two that differ). So the candidates of an image are those under 4 · 17 keys of
-16 bits: multi-index hashing (Norouzi et al., 2012, https://arxiv.org/abs/1307.2982). Candidates
-that are in one set already are not compared. Where images are so alike that most are candidates of
-most, hashes that differ in at most 3 bits are compared, which agree in a quarter, or equal ones.
+Hashes of 64 bits that differ in at most 7 bits agree in all but one bit of one of their four
+quarters (otherwise each quarter would have two that differ). So the candidates of an image are
+those under 4 · 17 keys of 16 bits: multi-index hashing (Norouzi et al., 2012,
+https://arxiv.org/abs/1307.2982). Candidates that are already in the same set are not compared. If
+images are so alike that most of them are candidates of most others, only hashes that differ in at
+most 3 bits are compared, which agree in a quarter, or only equal ones.
 """
 
 from collections.abc import Iterator
@@ -17,11 +18,11 @@ from dim_tf.data.folder.perceptual_hash import THUMBNAIL_SIDE
 MAX_DIFFERENT_BITS = 7
 NEAR_DISTANCE = 0.3  # in units of `typical_distance`; thumbnails then correlate by 0.95 or more
 _QUARTERS, _QUARTER_BITS = 4, 16
-_MIN_CONTRAST = 2.0  # gray levels; below, differences are noise
+_MIN_CONTRAST = 2.0  # gray levels; below this, differences are noise
 _MIDDLE = np.uint8(128)  # of the gray levels
 _ROUNDING = 1e-4  # of a bound
 _SAMPLED_PAIRS = 20_000
-# Of pairs of hashes: those with a key in common, and those that differ in few bits and whose
+# Limits on pairs of hashes: those with a key in common, and those that differ in few bits but whose
 # thumbnails are not near, which take a hundred times as long. More would take minutes.
 _MAX_CANDIDATES, _MAX_FALSE = 4e9, 2e7
 # Steps of the unit, so that a few more images do not change what is near; 1 for most folders.
@@ -36,10 +37,10 @@ _COLUMNS = 2**14
 class Thumbnails:
     """Thumbnails, and distances between them.
 
-    A thumbnail's mean is taken away and its contrast divided out, so that another exposure of a
-    picture is near it, and other colours are not. The distance is the root mean square of what is
-    then different: √(2 - 2 ρ) for a correlation ρ. One without contrast is only centred at
-    the middle of the levels, so that its brightness counts.
+    The mean of a thumbnail is subtracted and its contrast divided out, so that another exposure of
+    a picture is near it but other colours are not. The distance is the root mean square of the
+    remaining difference: √(2 - 2 ρ) for a correlation ρ. A thumbnail without contrast is only
+    centred at the middle of the levels, so that its brightness counts.
 
     Args:
         pixels: uint8 [N, THUMBNAIL_BYTES].
@@ -47,7 +48,8 @@ class Thumbnails:
 
     def __init__(self, pixels: np.ndarray):
         count = len(pixels)
-        # Around 0: sums of products are whole numbers below 2²⁴, which float32 holds exactly.
+        # Centred on 0, so that sums of products are whole numbers below 2²⁴, which float32 holds
+        # exactly.
         self._centered = np.bitwise_xor(pixels, _MIDDLE).view(np.int8)  # pixels - _MIDDLE
         self._sums = self._centered.sum(axis=1, dtype=np.float64)
         self._shifts = np.empty(count)
@@ -84,7 +86,7 @@ class Thumbnails:
         return self._distances(first, second, products).astype(np.float32)
 
     def all_distances(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """The distances of each of some thumbnails to each of others, float64 [M, K].
+        """The distance of each of some thumbnails from each of others, float64 [M, K].
 
         Args:
             rows: int [M].
@@ -94,7 +96,7 @@ class Thumbnails:
         return self._distances(rows[:, np.newaxis], columns, a @ b.T)
 
     def _distances(self, first, second, products) -> np.ndarray:
-        """From the sums of products of centered pixels: (x - s)/c · (y - t)/d, multiplied out."""
+        """Distances from sums of products of centered pixels: (x - s)/c · (y - t)/d, expanded."""
         size = self._centered.shape[1]
         s, t = self._shifts[first], self._shifts[second]
         products = products - t * self._sums[first] - s * self._sums[second] + size * s * t
@@ -103,7 +105,7 @@ class Thumbnails:
         return np.sqrt(np.maximum(squares, 0) / size)
 
     def may_be_within(self, first: np.ndarray, second: np.ndarray, distance: float) -> np.ndarray:
-        """False where the mean colours alone are farther apart, a quick bound; bool [M]."""
+        """False if the mean colours alone are too far apart, a quick bound; bool [M]."""
         gap = self._colors[first] - self._colors[second]
         return np.square(gap).mean(axis=1) <= distance**2 * (1 + _ROUNDING)
 
@@ -124,10 +126,10 @@ def join_near_duplicates(
     """Joins images whose hashes differ in few bits and whose thumbnails are alike.
 
     Args:
-        partition: of the images; near duplicates are joined in it.
+        partition: Partition of the images, in which near duplicates are joined.
         hashes: uint8 [N, HASH_BYTES].
-        thumbnails: of the images.
-        distance: the largest of near duplicates' thumbnails.
+        thumbnails: Thumbnails of the images.
+        distance: Largest distance of near duplicates' thumbnails.
     """
     if not len(hashes):
         return
@@ -148,13 +150,13 @@ def join_near_duplicates(
 
 
 def _max_bits(values, images, thumbnails, distance):
-    """How many bits of hashes may differ, so that not too many pairs are compared: 7, 3 or 0.
+    """How many bits of hashes may differ so that not too many pairs are compared: 7, 3 or 0.
 
     Args:
         values: uint64 [V], all different.
-        images: int [V], one of each hash.
-        thumbnails: of the images.
-        distance: of near duplicates at most.
+        images: int [V], one image of each hash.
+        thumbnails: Thumbnails of the images.
+        distance: Largest distance of near duplicates.
     """
     first, second = np.random.default_rng(0).integers(0, len(values), (2, _SAMPLED_PAIRS))
     apart = first != second
@@ -172,11 +174,11 @@ def _max_bits(values, images, thumbnails, distance):
 
 
 def _candidates(values: np.ndarray, max_bits: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Pairs of hashes of which a quarter differs in few bits, some more than once.
+    """Pairs of hashes with a quarter that differs in few bits; some occur more than once.
 
     Args:
         values: uint64 [V], all different.
-        max_bits: of the quarter, 0 or 1.
+        max_bits: Bits of the quarter that may differ, 0 or 1.
     """
     flips = np.array([0, *(max_bits << bit for bit in range(_QUARTER_BITS))], np.int64)
     flips = np.unique(flips)
@@ -199,11 +201,11 @@ class _Comparison:
     """Compares the images of pairs of hashes, and joins those that are near.
 
     Args:
-        partition: of the images.
-        thumbnails: of the images.
-        distance: of near duplicates at most.
+        partition: Partition of the images.
+        thumbnails: Thumbnails of the images.
+        distance: Largest distance of near duplicates.
         members: int64 [N], the images in the order of their hashes.
-        starts: int64 [V + 1], where in `members` those of each hash begin.
+        starts: int64 [V + 1], where the images of each hash start in `members`.
     """
 
     def __init__(self, partition, thumbnails, distance, members, starts):
@@ -215,7 +217,7 @@ class _Comparison:
         self.counts = np.diff(starts)
 
     def compare(self, first, second):
-        """Compares all images of the one hash of each pair with all of the other."""
+        """Compares all images of one hash of each pair with all images of the other."""
         products = self.counts[first] * self.counts[second]
         some = np.flatnonzero((products > 1) | (first != second))
         some = some[~self._all_joined(first[some], second[some])]
@@ -229,7 +231,7 @@ class _Comparison:
         return self.members[self.starts[value] : self.starts[value + 1]]
 
     def _all_joined(self, first, second):
-        """Whether the images of both hashes are one set, bool [M]."""
+        """Whether the images of both hashes are in one set, bool [M]."""
         labels = self.partition.labels[self.members]
         lowest = np.minimum.reduceat(labels, self.starts[:-1])
         highest = np.maximum.reduceat(labels, self.starts[:-1])
@@ -238,7 +240,7 @@ class _Comparison:
 
     def _compare_few(self, first, second):
         firsts = self.counts[first]
-        # Each image of the first hash beside all of the second.
+        # Each image of the first hash with all images of the second.
         pair = np.repeat(np.arange(len(first)), firsts)
         a = self.members[_ranges(self.starts[first], firsts)]
         seconds = self.counts[second][pair]
@@ -281,6 +283,6 @@ def _blocks(counts: np.ndarray, limit: int) -> Iterator[np.ndarray]:
 
 
 def _ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """start, start + 1, ... of each entry, `count` numbers of it, int64 [sum of counts]."""
+    """start, start + 1, ... for each entry, `count` numbers, int64 [sum of counts]."""
     before = np.cumsum(counts) - counts
     return np.arange(counts.sum()) + np.repeat(starts - before, counts)

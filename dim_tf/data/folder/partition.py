@@ -6,7 +6,7 @@ from scipy.sparse.csgraph import connected_components
 
 
 class Partition:
-    """Disjoint sets of N images; at first each image is a set.
+    """Disjoint sets of N images; initially each image is a set.
 
     Args:
         count: N.
@@ -19,13 +19,13 @@ class Partition:
         self.labels = np.arange(count, dtype=np.int64)
 
     def copy(self) -> "Partition":
-        """The same sets, which can be joined apart from these."""
+        """The same sets, which can be joined independently of these."""
         other = Partition(0)
         other.labels = self.labels.copy()
         return other
 
     def are_joined(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """Whether two images are in one set, bool [M].
+        """Whether two images are in the same set, bool [M].
 
         Args:
             first: int [M].

@@ -1,9 +1,10 @@
 """A perceptual hash and a thumbnail of each image, by which near duplicates are found.
 
-The hash is aHash by the package ImageHash (https://github.com/JohannesBuchner/imagehash): which of
-8x8 gray pixels are above their mean. Images that look alike differ in few bits; images that do not
-may, too, so `near_duplicates` compares the thumbnails as well. Its pHash collides less, and misses
-more: a shift by 3 % of the side flips more than 7 bits of most photographs.
+The hash is aHash from the package ImageHash (https://github.com/JohannesBuchner/imagehash): which
+of 8x8 gray pixels are above their mean. Images that look alike differ in few bits, but so may
+images that do not; therefore `near_duplicates` also compares the thumbnails. The package's pHash
+has fewer collisions but misses more: a shift by 3 % of the side flips more than 7 bits in most
+photographs.
 """
 
 import imagehash
@@ -13,8 +14,8 @@ from PIL import Image
 HASH_BYTES = 8
 THUMBNAIL_SIDE = 12
 THUMBNAIL_BYTES = THUMBNAIL_SIDE**2 * 3
-_REDUCED_SIDE = 64  # of the copy that both are made from: large images are read once
-_REDUCING_GAP = 2.0  # Pillow averages blocks first, of images of more than twice that size
+_REDUCED_SIDE = 64  # of the copy from which both are made: large images are read only once
+_REDUCING_GAP = 2.0  # Pillow first averages blocks of images of more than twice that size
 
 
 def hash_and_thumbnail(
@@ -23,13 +24,13 @@ def hash_and_thumbnail(
     """The perceptual hash of a whole image, and its thumbnail.
 
     Args:
-        image: upright, as `pillow_decoder.decode_upright` returns it.
-        low: of an array, the value that becomes black.
-        high: the value that becomes white.
+        image: Upright, as returned by `pillow_decoder.decode_upright`.
+        low: For an array, the value that becomes black.
+        high: The value that becomes white.
 
     Returns:
-        `HASH_BYTES` of aHash; `THUMBNAIL_BYTES` of RGB, row by row, not in the image's proportions:
-        a resized copy has the same.
+        `HASH_BYTES` of aHash; and `THUMBNAIL_BYTES` of RGB, row by row, without the image's
+        proportions: a resized copy has the same thumbnail.
     """
     reduced = _reduce(image, low, high)
     bits = imagehash.average_hash(reduced).hash
@@ -39,7 +40,7 @@ def hash_and_thumbnail(
 
 
 def _reduce(image, low, high):
-    """RGB of `_REDUCED_SIDE` pixels a side."""
+    """RGB with `_REDUCED_SIDE` pixels a side."""
     side = (_REDUCED_SIDE, _REDUCED_SIDE)
     if not isinstance(image, np.ndarray):
         rgb = image if image.mode == "RGB" else image.convert("RGB")

@@ -1,4 +1,4 @@
-"""Decodes an image whose header was checked, by Pillow: upright, of 8 or 16 bits."""
+"""Decodes an image whose header was checked, by Pillow: upright, with 8 or 16 bits."""
 
 import contextlib
 import ctypes
@@ -31,12 +31,12 @@ from dim_tf.data.image_frame import ImageFrame
 from dim_tf.data.image_headers import Header
 from dim_tf.data.pixel_range import DEPTH
 
-# Pillow's modes that convert to RGB and have a known range; also "I" of a PNG, of 16 bits.
+# Pillow's modes that convert to RGB and have a known range; also "I" of a 16-bit PNG.
 _MODES = frozenset(
     ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV")
     + ("I;16", "I;16B", "I;16L", "I;16N")
 )
-# Not `Image.open`: other plugins start programs or fetch fonts, and Pillow's own bound of pixels
+# Not `Image.open`: other plugins start programs or fetch fonts, and Pillow's own limit of pixels
 # differs from `max_pixels`.
 _IMAGE_CLASSES = {
     "JPEG": JpegImagePlugin.JpegImageFile,
@@ -48,8 +48,8 @@ _IMAGE_CLASSES = {
     "AVIF": AvifImagePlugin.AvifImageFile,
     "JPEG2000": Jpeg2KImagePlugin.Jpeg2KImageFile,
 }
-# libtiff itself reports each broken row on stderr. Where it is a shared library (not on Windows)
-# that can be turned off.
+# libtiff itself reports each broken row on stderr. If it is a shared library (not on Windows), that
+# can be turned off.
 with contextlib.suppress(AttributeError, OSError):
     ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
 _ORIENTATION = 0x0112
@@ -70,19 +70,19 @@ def decode_upright(
     preview_pixels: int | None = None,
     frame: ImageFrame | None = None,
 ) -> tuple[Image.Image | np.ndarray, tuple[int, int]]:
-    """The pixels, upright.
+    """The pixels of an image, upright.
 
     Args:
-        header: of the file.
-        max_pixels: more are not decoded.
-        preview_pixels: a JPEG is decoded at its highest resolution of at most so many pixels;
-            None: of at most `max_pixels`.
-        frame: a JPEG is decoded at its lowest resolution that has `JPEG_OVERSAMPLING` times the
+        header: Header of the file.
+        max_pixels: Images with more pixels are not decoded.
+        preview_pixels: A JPEG is decoded at its highest resolution with at most this many pixels;
+            None: with at most `max_pixels`.
+        frame: A JPEG is decoded at its lowest resolution that has `JPEG_OVERSAMPLING` times the
             frame's pixels a side; None: at its highest.
 
     Returns:
-        Pillow's image of 8 bits, or uint16 [H, W, 1 or 3]; width and height of the whole image,
-        upright.
+        Pillow's image of 8 bits, or uint16 [H, W, 1 or 3]; and width and height of the whole
+        upright image.
     """
     with _errors_as_faults():
         image: Image.Image | np.ndarray
@@ -121,8 +121,8 @@ def decode_upright(
 @contextlib.contextmanager
 def _errors_as_faults() -> Iterator[None]:
     """Turns whatever a broken file makes Pillow raise into `UndecodableError`."""
-    # Pillow warns of what is refused here, or left out. The filter is checked each time, since
-    # callers set filters too; `warnings.catch_warnings` is not thread-safe.
+    # Pillow warns of things that are refused here or left out. The filter is checked each time,
+    # because callers set filters too; `warnings.catch_warnings` is not thread-safe.
     if _PILLOW_WARNINGS not in warnings.filters:
         warnings.filterwarnings("ignore", module=_PILLOW_WARNINGS[3].pattern)
     try:
@@ -146,10 +146,10 @@ def _open(header, data):
 
 
 def _image_class(format_name):
-    """Pillow's image class of a format.
+    """Pillow's image class for a format.
 
     Raises:
-        UndecodableError: a package or a codec is missing.
+        UndecodableError: A package or a codec is missing.
     """
     if format_name == "HEIF":
         if importlib.util.find_spec("pillow_heif") is None:
@@ -172,7 +172,7 @@ def _load(image):
 
 
 def _reduce(image, max_pixels, frame, turned):
-    """Has a JPEG decoded at a reduced scale (libjpeg's, of its DCT)."""
+    """Makes Pillow decode a JPEG at a reduced scale (libjpeg's, in its DCT)."""
     width, height = image.size
     fitted = frame and frame.fitted(*((width, height) if turned else (height, width)))
 
@@ -193,18 +193,18 @@ def _reduce(image, max_pixels, frame, turned):
 
 
 def _gray_of_16_bits(image):
-    """uint16 [H, W] of a gray image, also where Pillow gives a PNG 32 bits."""
+    """uint16 [H, W] of a gray image, even if Pillow decodes a PNG to 32 bits."""
     return np.asarray(image).astype(np.uint16)
 
 
 def _channels_of_16_bits(header, image):
     """uint16 [H, W, 1 or 3].
 
-    Of several channels Pillow takes the upper bytes alone; with the byte order swapped it takes
-    the lower ones.
+    For several channels Pillow takes only the upper bytes; with the byte order swapped it takes the
+    lower ones.
     """
     if header.format == "PNG" and header.channels == 2:
-        # Gray and alpha of 16 bits take four bytes, as RGBA of 8 bits does.
+        # 16-bit gray and alpha take four bytes, like 8-bit RGBA.
         ihdr = header.data[12:24] + bytes((8, 6)) + header.data[26:29]
         data = header.data[:12] + ihdr + _crc(ihdr) + header.data[33:]
         pairs = np.asarray(_load(_open(header, data)))
@@ -220,7 +220,7 @@ def _channels_of_16_bits(header, image):
 
 
 def _swap_byte_order(args):
-    """A decoder's arguments, of which the first, or the only one, ends in the byte order."""
+    """The arguments of a decoder, the first or only one of which ends in the byte order."""
     if not isinstance(args, str):
         return (_swap_byte_order(args[0]), *args[1:])
     native = "B" if np.little_endian else "L"
@@ -270,7 +270,7 @@ def _upright(image, orientation):
 
 
 def channels_of(image: Image.Image | np.ndarray) -> int:
-    """1 where an image is stored in shades of grey, else 3; transparency does not count."""
+    """1 if an image is stored in shades of grey, else 3; transparency does not count."""
     if isinstance(image, np.ndarray):
         return image.shape[-1]
     return 1 if image.mode in ("1", "L", "LA") else 3

@@ -1,4 +1,4 @@
-"""What a run's folder keeps of its images: data.json, bad_images.txt and trained_images.npy."""
+"""What a run's folder records about its images: data.json, bad_images.txt, trained_images.npy."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ from dim_tf.system.json_files import parse_json_object
 SUMMARY_FILE, BAD_IMAGES_FILE = "data.json", "bad_images.txt"
 TRAINED_IMAGES_FILE = "trained_images.npy"  # digests of all images that a run has trained on
 MAX_TRAINED_BYTES = 2**30  # of that file: 64 million images
-SPLIT_OF = "pixels"  # whose hash chooses the test images; of files, before version 2 of manifests
+SPLIT_OF = "pixels"  # whose hash chooses test images; of files, before version 2 of manifests
 SAMPLE_SIZE = 100  # images by which the next run recognizes the folder
 MAX_LISTED = 5  # folders in a message
 
@@ -35,11 +35,11 @@ class FolderReport:
     """A report of a folder's images, as `splits.DataReport` defines it.
 
     Attributes:
-        folders: of the images.
-        summary: for data.json.
-        lines: for bad_images.txt.
+        folders: Folders of the images.
+        summary: Content of data.json.
+        lines: Lines of bad_images.txt.
         digests: uint8 [N, D], of the images' pixels, ascending.
-        test_digests: uint8 [M, D], of those of them that are for the test.
+        test_digests: uint8 [M, D], digests of those images that are for the test.
     """
 
     folders: ImageFolders
@@ -49,11 +49,11 @@ class FolderReport:
     test_digests: np.ndarray
 
     def check(self, folder: Path) -> None:
-        """Compares the images with those of the run in a folder; with some in common, it goes on.
+        """Compares the images with those of the run in a folder; if they share some, it continues.
 
         Raises:
-            InputError: it shares none with the images that the run began with, has trained on
-                images that are for the test now, or was decoded in another range.
+            InputError: None of the images are those that the run started with, the run has trained
+                on images that are for the test now, or its images were decoded in another range.
         """
         if not (folder / "checkpoints").exists():
             return
@@ -107,7 +107,7 @@ class FolderReport:
         )
 
     def _check_trained(self, folder):
-        """Finds images that were moved between folders, where these are the split."""
+        """Finds images that were moved between folders, if the folders are the split."""
         moved = int(np.isin(_as_keys(self.test_digests), _read_trained(folder)).sum())
         if moved:
             raise InputError(
@@ -128,7 +128,7 @@ class FolderReport:
             )
 
     def _check_channels(self, folder, previous):
-        # An earlier version made RGB of all images.
+        # An earlier version converted all images to RGB.
         before, now = previous.get("channels", 3), self.summary["channels"]
         if previous and before != now:
             raise InputError(
@@ -150,9 +150,9 @@ class FolderReport:
         """Writes data.json and bad_images.txt, each whole or not at all.
 
         Raises:
-            OSError: they cannot be written.
+            OSError: They cannot be written.
         """
-        # The first by digest: a random choice, which stays one of the images when more come.
+        # The first by digest: a random choice, whose images remain a sample when more are added.
         sample = [digest.tobytes().hex() for digest in self.digests[:SAMPLE_SIZE]]
         summary = {
             **self.summary,
@@ -167,7 +167,7 @@ class FolderReport:
         """Adds the training images to those that the run has trained on.
 
         Raises:
-            OSError: they cannot be written.
+            OSError: They cannot be written.
         """
         training = np.setdiff1d(_as_keys(self.digests), _as_keys(self.test_digests))
         keys = np.union1d(_read_trained(folder), training)
@@ -187,8 +187,8 @@ def count_files(manifest: Manifest, duplicates: dict[int, int]) -> dict[str, Any
     """Counts of a folder's files, for data.json.
 
     Args:
-        manifest: the files.
-        duplicates: index of each file with the pixels of another -> that one's index.
+        manifest: The files.
+        duplicates: Index of each file with the same pixels as another -> index of that one.
     """
     counts = Counter(manifest.faults.tolist())
     usable = manifest.faults == Fault.NONE
@@ -257,9 +257,9 @@ def describe(folders: ImageFolders, frame: ImageFrame, summary: dict[str, Any]) 
     """One sentence on a folder's images, for `Splits.note`.
 
     Args:
-        folders: of the images.
-        frame: what each becomes.
-        summary: for data.json.
+        folders: Folders of the images.
+        frame: What each image becomes.
+        summary: Content of data.json.
     """
     counts = {
         "unreadable": sum(summary["unreadable"].values()),
@@ -277,7 +277,7 @@ def describe(folders: ImageFolders, frame: ImageFrame, summary: dict[str, Any]) 
     if summary["system_folders"]:
         each = ", ".join(f"{name} {n:,}" for name, n in summary["system_folders"].items())
         left_out.append(f"system folders ({each})")
-    # Their names alone: the note goes into exported models, which are given away.
+    # Only their names: the note goes into exported models, which are given away.
     noun = "folder" if len(folders.names) == 1 else "folders"
     clauses = [
         f"{summary['images']:,} {_kind(frame, summary)} of the {noun} {list_some(folders.names)}, "
@@ -349,7 +349,7 @@ def _describe_groups(summary):
 
 
 def _read_summary(folder):
-    """What a run has recorded of its images; nothing, with a message, where its file is damaged."""
+    """What a run recorded about its images; nothing, with a message, if its file is damaged."""
     path = folder / SUMMARY_FILE
     try:
         return parse_json_object(read_text(path))
@@ -366,7 +366,7 @@ def _as_keys(digests):
 
 
 def _read_trained(folder):
-    """What `record_training_images` wrote; nothing, with a message, where the file is damaged."""
+    """What `record_training_images` wrote; nothing, with a message, if the file is damaged."""
     path = folder / TRAINED_IMAGES_FILE
     try:
         digests = npy.read_array(npy.read_bytes(path, MAX_TRAINED_BYTES))

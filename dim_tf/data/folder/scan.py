@@ -1,4 +1,4 @@
-"""Scans a folder of images: each file is inspected once, and again when it has changed."""
+"""Scans a folder of images: each file is inspected once, and again if it has changed."""
 
 import dataclasses
 import hashlib
@@ -26,10 +26,10 @@ from dim_tf.system.errors import InputError
 CHUNK = 8  # files inspected in a row by one thread; a photograph takes 50 ms
 SAVE_EVERY = 120.0  # seconds: what a scan that is killed may lose
 REPORT_EVERY = 15.0
-# A file whose stamps are the same is unchanged. Not mtime alone: programs that copy a file over
-# another, as rsync does, often keep it.
+# A file with the same time stamps is unchanged. mtime alone is not enough: programs that copy a
+# file over another, such as rsync, often keep it.
 _STAMPS = ("file_sizes", "mtimes", "ctimes")
-# Faults that may be gone by now: of permissions, and of packages that were missing.
+# Faults that may have gone by now: those of permissions, and of packages that were missing.
 _TRANSIENT = (
     Fault.UNREADABLE,
     Fault.NO_HEIF,
@@ -40,12 +40,12 @@ _TRANSIENT = (
 
 
 def scan_folders(folders: ImageFolders, cache: Path, max_pixels: int = MAX_PIXELS) -> Manifest:
-    """Inspects the files below one folder or several, as `scan_folder` does.
+    """Inspects the files below one or more folders, like `scan_folder`.
 
     Args:
-        folders: the images.
-        cache: where manifests are kept; a folder that is not entered.
-        max_pixels: as for `inspection.inspect_file`.
+        folders: The folders of images.
+        cache: Where manifests are kept; this folder is not entered.
+        max_pixels: As for `inspection.inspect_file`.
 
     Raises:
         InputError: `cache` cannot be written.
@@ -60,7 +60,7 @@ def scan_folders(folders: ImageFolders, cache: Path, max_pixels: int = MAX_PIXEL
 
 
 def cache_error(folders: ImageFolders, cache: Path, error: OSError) -> InputError:
-    """The error where `cache` cannot be written."""
+    """The error to raise if `cache` cannot be written."""
     return InputError(
         f"what is found in {folders} cannot be kept in {cache} ({error.strerror or error}); "
         "give another --cache_dir"
@@ -75,15 +75,15 @@ def scan_folder(
 ) -> Manifest:
     """Inspects each file below a folder that is new or has changed since the last scan.
 
-    Hidden files and folders, those that systems make (`system_folders`), run folders and `excluded`
-    are left out. Links are followed, wherever they lead; a folder that several lead to is entered
-    once.
+    Hidden files and folders, folders made by systems (`system_folders`), run folders and `excluded`
+    are left out. Links are followed, wherever they lead; a folder to which several links lead is
+    entered only once.
 
     Args:
-        folder: the images.
-        cache: where manifests are kept, a file for each folder of images and `max_pixels`.
-        excluded: folders that are not entered.
-        max_pixels: as for `inspection.inspect_file`.
+        folder: The folder of images.
+        cache: Where manifests are kept, one file for each folder of images and `max_pixels`.
+        excluded: Folders that are not entered.
+        max_pixels: As for `inspection.inspect_file`.
 
     Raises:
         OSError: `cache` cannot be written.
@@ -105,7 +105,7 @@ def scan_folder(
 
 
 def _copy_unchanged(previous, manifest):
-    """Copies the columns of unchanged files; returns which these are, bool [N]."""
+    """Copies the columns of unchanged files; returns which files these are, bool [N]."""
     index_of = {name: index for index, name in enumerate(previous.names)}
     indices = np.array([index_of.get(name, -1) for name in manifest.names], np.int64)
     unchanged = indices >= 0
@@ -119,7 +119,7 @@ def _copy_unchanged(previous, manifest):
 
 
 def _inspect_files(folder, manifest, changed, done, path, max_pixels):
-    """Fills in the files `changed` and saves all, on the way those that are `done`."""
+    """Fills in the files in `changed` and saves the manifest; in between, saves those in `done`."""
 
     def inspect_chunk(indices):
         names = [manifest.names[index] for index in indices]

@@ -1,7 +1,7 @@
 """Finds numbered sequences: images whose names differ in one number and whose neighbours are alike.
 
-Frames of a video and bursts are such; the photographs of a camera are numbered, too, and are not
-alike. So each image is compared with the next by number, and numbers alone join nothing.
+Frames of a video and bursts are such sequences. The photographs of a camera are numbered, too, but
+are not alike. So each image is compared with the next by number, and numbers alone join nothing.
 """
 
 import re
@@ -17,24 +17,24 @@ from dim_tf.data.folder.partition import Partition
 SEQUENCE_DISTANCE = 0.6  # in units of the typical distance; thumbnails then correlate by 0.8
 WHOLE_FRACTION = 0.5  # of the neighbours are alike: the series is one video, cuts included
 MIN_SERIES = 4  # images, for that
-NUMBERS = 2  # the last numbers of a path count: of a frame, of its clip; of a tile, x and y
+NUMBERS = 2  # last numbers in a path that count: of a frame and its clip; of a tile, x and y
 _NUMBER = re.compile(r"\d+")
 _LARGEST_NUMBER = 2**63 - 1
 
 
 def natural_key(name: str) -> str:
-    """A key by which names are sorted with frame_9 before frame_10."""
+    """A key that sorts names with frame_9 before frame_10."""
     return _NUMBER.sub(lambda number: number[0].zfill(20), name)
 
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Images whose names differ in one number alone, each with the next by number.
+    """Images whose names differ only in one number, each with the next by number.
 
     Attributes:
         first: int64 [M], indices of images.
-        second: int64 [M], of the next.
-        series: int64 [M], ascending: which pairs are of one series of names.
+        second: int64 [M], indices of the next images.
+        series: int64 [M], ascending: which pairs belong to one series of names.
     """
 
     first: np.ndarray
@@ -46,7 +46,7 @@ def numbered_neighbours(names: Sequence[str]) -> Neighbours:
     """The neighbours by number.
 
     Args:
-        names: of the images, relative to their folder, with "/".
+        names: Names of the images, relative to their folder, with "/".
     """
     keys, numbers, indices = [], [], []
     for index, name in enumerate(names):
@@ -72,14 +72,14 @@ def join_sequences(
     distance: float,
     max_images: int,
 ) -> None:
-    """Joins neighbours by number that are alike, and whole series where most are.
+    """Joins neighbours by number that are alike, and whole series if most of them are.
 
     Args:
-        partition: of the images; sequences are joined in it.
-        names: of the images.
-        thumbnails: of the images.
-        distance: the largest of neighbours' thumbnails.
-        max_images: a series of more is joined only where its neighbours are alike.
+        partition: Partition of the images, in which sequences are joined.
+        names: Names of the images.
+        thumbnails: Thumbnails of the images.
+        distance: Largest distance of neighbours' thumbnails.
+        max_images: A series with more images is joined only where its neighbours are alike.
     """
     pairs = numbered_neighbours(names)
     alike = thumbnails.distances(pairs.first, pairs.second) <= distance

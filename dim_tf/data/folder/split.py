@@ -38,9 +38,10 @@ class SplitMethod:
     """How training and test images are separated: by their folders, or by a hash of their pixels.
 
     Attributes:
-        test: the role whose images are the test images; None: the hash decides.
-        reason: for the `data:` line.
-        fraction: of the images that the hash chooses for the test; 0: none is for the test.
+        test: The role whose images are the test images; None: the hash decides.
+        reason: The reason, for the line that starts with `data:`.
+        fraction: Fraction of the images that the hash chooses for the test; 0: none is for the
+            test.
     """
 
     test: Role | None
@@ -49,7 +50,7 @@ class SplitMethod:
 
     @property
     def name(self) -> str:
-        """For data.json: folders, hash or none."""
+        """The method for data.json: folders, hash or none."""
         if self.test is not None:
             return "folders"
         return "hash" if self.fraction else "none"
@@ -57,16 +58,17 @@ class SplitMethod:
     def priority(self, roles: np.ndarray) -> np.ndarray:
         """Of several copies of an image, the one with the lowest number is kept.
 
-        A test image stays one: its copies are not trained on. A copy that may have a label comes
-        before one that has none.
+        A test image remains one: its copies are not trained on. A copy that may have a label
+        precedes one that has none.
         """
         if self.test is None:
             return np.isin(roles, (Role.EXTRA, Role.UNLABELLED)) + 2 * (roles >= Role.LEFT_OUT)
         return np.where(roles == self.test, Role.TEST, roles).astype(np.int64)
 
     def left_out(self, roles: np.ndarray) -> np.ndarray:
-        """Images neither for training nor for the test: those to choose settings by, masks,
-        predictions, and images for the test that have no label.
+        """Images that are neither for training nor for the test.
+
+        These are images for choosing settings, masks, predictions, and test images without a label.
         """
         validation = (roles == Role.VALIDATION) & (self.test == Role.TEST)
         return validation | (roles >= Role.LEFT_OUT)
@@ -77,15 +79,15 @@ class FolderSplit:
     """A folder's images: the test images, then those with a label, then the others.
 
     Attributes:
-        indices: int64 [N], in the manifest.
-        test_count: how many are test images.
+        indices: int64 [N], indices in the manifest.
+        test_count: Number of test images.
         labels: int64 [N] or [N, A], -1: none; or None.
-        label_names: of the classes or attributes.
-        unlabelled_count: how many training images have no label, of a folder that has labels.
-        duplicates: index of each file with the pixels of another -> that one's index.
-        counts: for data.json.
-        split_folders: the names of the folders that are splits, or the column, for a message.
-        split_by: "folders", which say which images are for the test; "hash"; or "none".
+        label_names: Names of the classes or attributes.
+        unlabelled_count: Number of training images without a label, in a folder that has labels.
+        duplicates: Index of each file with the same pixels as another -> index of that one.
+        counts: Counts for data.json.
+        split_folders: The names of the folders that are splits, or the column, for messages.
+        split_by: "folders", if they say which images are for the test; "hash"; or "none".
         groups: int64 [N], the group of each image; a split keeps a group together.
     """
 
@@ -105,13 +107,13 @@ def split_images(request: DataRequest, manifest: Manifest, folders: ImageFolders
     """Separates training and test images, and labels them.
 
     Args:
-        request: its `split`, `labels`, `label_column`, `group_by` and `test_fraction`.
-        manifest: the files.
-        folders: that these are in.
+        request: Its `split`, `labels`, `label_column`, `group_by` and `test_fraction` are used.
+        manifest: The files.
+        folders: The folders of the files.
 
     Raises:
-        InputError: the folders are not those that `split`, `labels` or `group_by` needs, or the
-            file of labels is not one of these images.
+        InputError: The folders are not those that `split`, `labels` or `group_by` need, or the file
+            of labels is not one of these images.
     """
     usable = np.flatnonzero(manifest.faults == Fault.NONE)
     usable_names = [manifest.names[index] for index in usable]
@@ -208,13 +210,15 @@ def _choose_method(
     """How training and test images are separated.
 
     Args:
-        request: its `split` and `test_fraction`.
-        layout: of the images; None: no folder is a split.
-        ambiguous: folders that are not taken for a split, although their names have its word.
-        column: of splits, `MatchedLabels.find_test`, which comes before the folders; None: none.
+        request: Its `split` and `test_fraction` are used.
+        layout: Layout of the images; None: no folder is a split.
+        ambiguous: Folders that are not taken for a split although their names contain its word.
+        column: Column of splits from `MatchedLabels.find_test`, which precedes the folders; None:
+            none.
 
     Raises:
-        InputError: by folders, and there are not those of both; or a test fraction beside them.
+        InputError: A split by folders is requested but not both kinds exist, or a test fraction is
+            given as well.
     """
     mode, fraction = request.split, request.test_fraction
     if not fraction:
@@ -278,16 +282,16 @@ def _choose_method(
 def deduplicate(
     manifest: Manifest, priority: np.ndarray | None = None
 ) -> tuple[np.ndarray, dict[int, int]]:
-    """The distinct images, in the order of the digests of their pixels.
+    """The distinct images, in the order of their pixel digests.
 
     Args:
-        manifest: the files.
-        priority: int [N]: of files with the same pixels one with the lowest is kept; None: all the
-            same.
+        manifest: The files.
+        priority: int [N]: of files with the same pixels, one with the lowest number is kept; None:
+            all are equal.
 
     Returns:
-        Their indices, of files with the same pixels and priority the first by name; and the index
-        of each duplicate -> the index of the file that is kept.
+        Their indices, where of files with the same pixels and priority the first by name is taken;
+        and the index of each duplicate -> the index of the file that is kept.
     """
     usable = np.flatnonzero(manifest.faults == Fault.NONE)
     numbers = manifest.pixel_digests[usable].view(">u8")  # [N, 2]
@@ -307,13 +311,13 @@ def _order_images(roles, labels, groups, method):
     """Puts test images first, then training images with a label, then those without.
 
     Args:
-        roles: [N], of `Role`.
+        roles: [N], values of `Role`.
         labels: int64 [N] or [N, A], -1: none; or None.
-        groups: of the images.
-        method: how they are separated.
+        groups: Groups of the images.
+        method: How they are separated.
 
     Returns:
-        Indices, int [N]; how many are test images; how many of the others have no label.
+        Indices, int [N]; the number of test images; the number of other images without a label.
     """
     unlabelled = np.zeros(len(roles), bool) if labels is None else is_unlabelled(labels)
     test = _choose_test(roles, labels, groups, method)
@@ -338,7 +342,7 @@ def _choose_test(roles, labels, groups, method):
 
 
 def _count_pairs_of_single_images(roles, labels, groups, digests, method):
-    """How many pairs of one group a split by the hash of single images would separate."""
+    """How many pairs within one group a split by the hash of single images would separate."""
     if method.test is not None or not method.fraction:
         return 0
     alone = np.arange(len(roles))
@@ -347,7 +351,7 @@ def _count_pairs_of_single_images(roles, labels, groups, digests, method):
 
 
 def _only_class(labels, names, test_count):
-    """The class of all test images, None where there are several or no classes."""
+    """The class of all test images; None if there are several classes, or none."""
     if labels is None or labels.ndim == 2 or not test_count or len(names) < 2:
         return None
     tested = set(labels[:test_count].tolist())
@@ -355,7 +359,7 @@ def _only_class(labels, names, test_count):
 
 
 def _count_leaks(method, roles, duplicates):
-    """How many files of training folders are left out since a test folder has the same image."""
+    """How many files of training folders are left out because a test folder has the same image."""
     if method.test is None:
         return 0
     return sum(

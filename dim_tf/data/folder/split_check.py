@@ -1,4 +1,4 @@
-"""Checks that a split leaves enough images, of enough labels."""
+"""Checks that a split leaves enough images with enough labels."""
 
 import numpy as np
 
@@ -14,11 +14,11 @@ def check_split(split: FolderSplit, folder: str) -> None:
     """Checks that enough images are left.
 
     Args:
-        split: the images.
-        folder: its path, for the message.
+        split: The images.
+        folder: Path of their folder, for the message.
 
     Raises:
-        InputError: there are too few for the test, or to train or probe on.
+        InputError: There are too few images for the test, or to train or probe on.
     """
     sizes = {
         "test": (split.test_count, MIN_TEST),
@@ -51,7 +51,7 @@ def check_split(split: FolderSplit, folder: str) -> None:
 
 
 def _group_error(split, folder, shortage):
-    """The error of groups that are too large, or too few, for a split."""
+    """The error for groups that are too large, or too few, for a split."""
     sizes = np.bincount(split.groups)
     largest = split.counts["largest_group"]
     if split.labels is not None and split.labels.ndim == 1:

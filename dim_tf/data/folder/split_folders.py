@@ -26,11 +26,12 @@ class SplitLayout:
     """Images in folders that are splits.
 
     Attributes:
-        roles: of each image.
-        names: of each image, without the folder that is its split, and those that all share.
-        folders: the names of the splits and of the folders left out -> their role, sorted by name.
-        extra_folders: the folders beside those for training and the test that are neither; they are
-            trained on without being classes.
+        roles: The role of each image.
+        names: The name of each image, without the folder that is its split and the folders that all
+            share.
+        folders: The names of splits and of folders that are left out -> their role, sorted by name.
+        extra_folders: Folders beside those for training and the test that are neither; they are
+            trained on but are not classes.
     """
 
     roles: list[Role]
@@ -40,7 +41,7 @@ class SplitLayout:
 
     @property
     def listed(self) -> str:
-        """The splits' names, for a message."""
+        """The names of the splits, for messages."""
         return " and ".join(n for n, role in self.folders.items() if role != Role.LEFT_OUT)
 
     @property
@@ -57,14 +58,14 @@ class SplitLayout:
 
 
 def find_split_folders(names: Sequence[str]) -> SplitLayout | None:
-    """The split folders among the folders of some files; None: there are none.
+    """The split folders among the folders of some files; None if there are none.
 
-    They are the top folders, below those that all files share; or each of these has them, as in
-    cats/train and cats/test. Where those for training and for the test are both there, it is
-    enough that half of them have both.
+    They are the top folders, below those that all files share; or each top folder has them, as in
+    cats/train and cats/test. If some folders are for training and some for the test, it is enough
+    that half of the top folders have both.
 
     Args:
-        names: of the files, with "/".
+        names: Names of the files, with "/".
     """
     paths = [name.split("/") for name in names]
     shared, named = _common_depth(paths)
@@ -75,7 +76,7 @@ def find_split_folders(names: Sequence[str]) -> SplitLayout | None:
     for depth in (named, named + 1):
         folder_at = [p[depth] if len(p) > depth + 1 else "" for p in paths]
         folders = split_roles(sorted(set(folder_at) - {""}))
-        # Below the top only if all of them are splits: else it is a class of that name.
+        # Below the top only if all of them are splits; otherwise it is a class with that name.
         if folders and (depth == named or set(folder_at) <= set(folders)):
             cut = [depth + (folder in folders) for folder in folder_at]
             repeated = _repeated_names(paths, depth, folders)
@@ -91,13 +92,13 @@ def find_split_folders(names: Sequence[str]) -> SplitLayout | None:
 
 
 def find_split_layout(names: Sequence[str], folders: ImageFolders) -> SplitLayout | None:
-    """`find_split_folders` of one folder of images, or of several.
+    """`find_split_folders` for one folder of images, or for several.
 
-    Each of several is searched alone, unless they are named train and test themselves.
+    With several, each is searched separately, unless they themselves are named train and test.
 
     Args:
-        names: of the files.
-        folders: that these are in.
+        names: Names of the files.
+        folders: The folders of the files.
     """
     if len(folders.paths) == 1 or has_both(split_roles(list(folders.names)).values()):
         return find_split_folders(names)
@@ -129,12 +130,12 @@ def find_split_layout(names: Sequence[str], folders: ImageFolders) -> SplitLayou
 
 
 def ambiguous_folders(names: Sequence[str], layout: SplitLayout | None) -> list[str]:
-    """The folders that have a split's word in their name and are not taken for splits.
+    """The folders that have a split's word in their name but are not taken for splits.
 
     Args:
-        names: of the files.
-        layout: of them. Where it has no folders for both training and the test, predictions and
-            masks are listed too.
+        names: Names of the files.
+        layout: Their layout. If it does not have folders for both training and the test,
+            predictions and masks are listed too.
     """
     folders = {folder for name in names for folder in name.split("/")[:-1]}
     if layout:
@@ -157,7 +158,7 @@ def _common_depth(paths):
 
 
 def _complete_split(paths, shared, depth):
-    """The splits at a depth, where those for training and for the test are there; or empty."""
+    """The splits at a depth, if there are some for training and for the test; else empty."""
     children = defaultdict[tuple[str, ...], set[str]](set)
     for p in paths:
         if len(p) > depth:
@@ -177,7 +178,7 @@ def _complete_split(paths, shared, depth):
 
 
 def _complete_layout(paths, shared, depth, folders):
-    """The layout where there are folders for training and for the test: others are no classes."""
+    """The layout if there are folders for training and for the test: others are not classes."""
     folders = folders | _tests_without_classes(paths, depth, folders)
     unused = _tests_within_training(paths, depth, folders)
     repeated = _repeated_names(paths, depth, folders, unused)
@@ -217,7 +218,7 @@ def _complete_layout(paths, shared, depth, folders):
 def _role_outside_splits(path, shared, depth):
     """The role of an image that is in none of the splits, and its folder.
 
-    It is not trained on if a folder further up or down is named as one for the test.
+    The image is not trained on if a folder above or below is named as one for the test.
     """
     folders = path[shared:-1]
     for folder in folders:
@@ -227,13 +228,13 @@ def _role_outside_splits(path, shared, depth):
 
 
 def _subfolders(paths, depth, folders, below=()):
-    """The folders within each split, "" for images directly in it.
+    """The folders inside each split, "" for images directly in it.
 
     Args:
-        paths: of the files' names.
-        depth: of the splits.
-        folders: the splits.
-        below: splits of which the folders one level further down are taken.
+        paths: Paths of the files' names.
+        depth: Depth of the splits.
+        folders: The splits.
+        below: Splits for which the folders one level further down are taken.
     """
     children = defaultdict[str, set[str]](set)
     for p in paths:
@@ -244,7 +245,7 @@ def _subfolders(paths, depth, folders, below=()):
 
 
 def _tests_without_classes(paths, depth, folders):
-    """Folders for the test without classes where others have some; they could not be measured on.
+    """Folders for the test without classes, where others have some; they cannot be measured on.
 
     An example is Fruits-360's test-multiple_fruits.
     """
@@ -258,10 +259,10 @@ def _tests_without_classes(paths, depth, folders):
 
 
 def _tests_within_training(paths, depth, folders):
-    """Folders within those for training that are named as for the test, and are no class."""
+    """Folders inside those for training that are named as for the test, and are not a class."""
     children = _subfolders(paths, depth, folders)
     tests = (Role.TEST, Role.VALIDATION)
-    # A single one repeats the split's name.
+    # A single one repeats the name of the split.
     test_children = [below for name, below in children.items() if folders[name] in tests]
     classes = set().union(*(below for below in test_children if len(below) > 1))
     return {
@@ -274,7 +275,7 @@ def _tests_within_training(paths, depth, folders):
 
 
 def _repeated_names(paths, depth, folders, unused=()):
-    """Split -> the folder below that repeats its name, as in seg_train/seg_train."""
+    """Split -> the folder inside it that repeats its name, as in seg_train/seg_train."""
     repeated = {}
     for folder, below in _subfolders(paths, depth, folders).items():
         used = [name for name in below if (folder, name) not in unused]
@@ -296,7 +297,7 @@ def _mask_tops(tops):
 
 
 def _mask_folders(paths, depth, folders, repeated):
-    """Masks within splits, beside folders of images: train/images and train/masks.
+    """Masks inside splits, beside folders of images: train/images and train/masks.
 
     Returns:
         The folders of masks, as tuples of names from the split on; and the folder of images of each
@@ -321,7 +322,7 @@ def _is_image_folder(name):
 
 
 def _classes_of_names(paths, depth, folders):
-    """Split -> the class in its name, of splits without folders: train_cat, train_dog, test_cat."""
+    """Split -> the class in its name, for splits without folders: train_cat, test_cat."""
     used = {n: r for n, r in folders.items() if r not in (Role.LEFT_OUT, Role.UNLABELLED)}
     if any(len(p) > depth + 2 and p[depth] in used for p in paths):
         return {}

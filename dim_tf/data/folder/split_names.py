@@ -33,7 +33,7 @@ _ROLES = {
     Role.UNLABELLED: ("unlabeled", "unlabelled"),
 }
 ROLE_OF = {word: role for role, words in _ROLES.items() for word in words}
-# Words that may also name classes, so that they count only beside splits.
+# Words that may also name classes, so they count only beside splits.
 MASKS = frozenset(
     ("mask", "masks", "gt", "groundtruth", "annotation", "annotations", "label", "labels")
 )
@@ -44,7 +44,7 @@ _RETRIEVAL = frozenset(
     ("query", "gallery")
 )  # queries and the images that are searched, beside train
 AUXILIARY = MASKS | _PREDICTIONS | _RETRIEVAL
-# Words that may stand beside those of a split, or behind them without a separator.
+# Words that may be next to those of a split, or follow them without a separator.
 IMAGES = frozenset(
     ("image", "images", "img", "imgs", "picture", "pictures", "photo", "photos")
     + ("jpg", "jpeg", "jpegs", "png")
@@ -56,7 +56,7 @@ NEUTRAL = IMAGES | frozenset(
 _COMPOUND = re.compile(f"({'|'.join(ROLE_OF)})(sets?|images|imgs|data|dir|folder)")
 _TWO_WORDS = re.compile(r"(hold|held|ground)[\W_]+(out|truth)")
 # Names of splits that are also classes (a vehicle; the opposite of invalid), and the number of
-# folders from which on one of them alone is a class.
+# folders from which on a single one of them is a class.
 _ALSO_CLASSES = {"train": 3, "valid": 2}
 
 
@@ -64,20 +64,20 @@ def split_roles(folders: list[str]) -> dict[str, Role]:
     """The roles of the splits among sibling folders.
 
     Args:
-        folders: their names.
+        folders: Their names.
 
     Returns:
-        Name -> role, of those that are splits alone; empty: none is.
+        Name -> role, for those that are splits by themselves; empty if none is.
     """
     words = {folder: read_name(folder) for folder in folders}
     named = {folder: read for folder, read in words.items() if read[0]}
     rest_counts = Counter(rest for _, rest in named.values())
-    # As cats beside test_cats.
+    # Such as cats beside test_cats.
     plain_rests = {rest for roles, rest in words.values() if not roles}
     splits = {
         folder: combine_roles(roles)
         for folder, (roles, rest) in named.items()
-        # Words that mean something else only where another split has them too.
+        # Words that also mean something else count only if another split has them too.
         if rest_counts[rest] > 1
         or all(word in NEUTRAL for word in rest)
         or (rest in plain_rests and combine_roles(roles) in (Role.TEST, Role.VALIDATION))
@@ -90,7 +90,7 @@ def split_roles(folders: list[str]) -> dict[str, Role]:
     has_retrieval = {word for _, rest in words.values() for word in rest} >= _RETRIEVAL
     few = len(folders) <= MAX_TOP_FOLDERS or 2 * len(named) > len(folders)
     if has_both(splits.values()) or (few and has_both(without_auxiliary.values())):
-        # Whatever else their names say: test images must not be trained on.
+        # Whatever else their names say, test images must not be trained on.
         splits = {folder: combine_roles(roles) for folder, (roles, _) in named.items()}
         if has_both(without_auxiliary.values()):
             splits |= _auxiliary_roles(words)
@@ -107,7 +107,7 @@ def split_roles(folders: list[str]) -> dict[str, Role]:
 
 
 def _auxiliary_roles(words):
-    """Roles of folders of masks, predictions and retrieval, which count beside splits alone."""
+    """Roles of folders of masks, predictions and retrieval, which count only beside splits."""
     roles = {}
     for folder, (_, rest) in words.items():
         if (MASKS | _PREDICTIONS).intersection(rest):
@@ -118,7 +118,7 @@ def _auxiliary_roles(words):
 
 
 def combine_roles(roles: set[Role]) -> Role:
-    """The role of a split whose name has the words of these roles."""
+    """The role of a split whose name contains the words of these roles."""
     if {Role.TRAINING, Role.TEST} <= roles:
         return Role.LEFT_OUT  # ambiguous
     if roles == {Role.TRAINING, Role.VALIDATION}:
@@ -130,7 +130,7 @@ def combine_roles(roles: set[Role]) -> Role:
 
 
 def read_name(folder: str) -> tuple[set[Role], tuple[str, ...]]:
-    """The roles whose words are in a folder's name, and its other words.
+    """The roles whose words are in a folder's name, and the name's other words.
 
     >>> read_name("train2017"), read_name("DIV2K_valid_HR"), read_name("latest")[0]
     (({<Role.TRAINING: 1>}, ()), ({<Role.VALIDATION: 4>}, ('div', 'k', 'hr')), set())
@@ -155,6 +155,6 @@ def has_both(roles: Iterable[Role]) -> bool:
 
 @functools.cache
 def is_test_name(folder: str) -> bool:
-    """Whether a folder is named as one for the test or validation, without words of its own."""
+    """Whether a folder is named as one for the test or validation, with no other words."""
     roles, rest = read_name(folder)
     return bool(roles & {Role.TEST, Role.VALIDATION}) and set(rest) <= NEUTRAL

@@ -1,8 +1,8 @@
-"""Folders that operating systems, NAS and tools make among people's files: they hold no data."""
+"""Folders that operating systems, NAS and tools create among people's files: they hold no data."""
 
 import re
 
-# Synology, QNAP, Linux and Jupyter tell cases apart.
+# Synology, QNAP, Linux and Jupyter distinguish upper and lower case.
 _NAMES = frozenset(
     ("@eaDir", "#recycle", "#snapshot", "@tmp", "@sharebin", "@Recycle", "@Recently-Snapshot")
     + (".@__thumb", "lost+found", ".thumbnails", ".snapshot", ".zfs", ".git", ".hg", ".svn")
@@ -24,6 +24,6 @@ def is_system_folder(name: str) -> bool:
     [True, True, True, False]
 
     Args:
-        name: of the folder, without those above it.
+        name: Name of the folder, without its parent folders.
     """
     return name in _NAMES or name.lower() in _CASELESS_NAMES or bool(_NUMBERED.fullmatch(name))

@@ -9,7 +9,7 @@ from dim_tf.system import cpu
 
 @contextmanager
 def cpu_pool() -> Iterator[ThreadPoolExecutor]:
-    """One thread per processor. An error or an interrupt drops the work that still waits."""
+    """One thread per processor. An error or an interrupt drops the work that is still waiting."""
     workers = ThreadPoolExecutor(cpu.count())
     try:
         yield workers

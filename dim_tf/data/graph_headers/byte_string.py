@@ -4,16 +4,16 @@ import tensorflow as tf
 
 
 def length(data: tf.Tensor) -> tf.Tensor:
-    """The bytes of a string scalar; int64 scalar."""
+    """The length of a string scalar in bytes; int64 scalar."""
     return tf.cast(tf.strings.length(data), tf.int64)
 
 
 def big_endian(data: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-    """Strings of one length as numbers.
+    """Strings of equal length as numbers.
 
     Args:
         data: string [...].
-        dtype: of a number, such as tf.uint16.
+        dtype: Type of a number, such as tf.uint16.
 
     Returns:
         int64 [..., n].
@@ -22,12 +22,12 @@ def big_endian(data: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
 
 
 def bytes_at(data: tf.Tensor, offset: tf.Tensor, count: int) -> tf.Tensor:
-    """Bytes from an offset on.
+    """Bytes starting at an offset.
 
     Args:
-        data: string scalar that is long enough, as by `padded`.
+        data: string scalar that is long enough, such as from `padded`.
         offset: int64 scalar, not negative.
-        count: how many.
+        count: Number of bytes.
 
     Returns:
         int64 [count], 0 to 255.
@@ -42,12 +42,12 @@ def padded(data: tf.Tensor, count: int) -> tf.Tensor:
 
 
 def substrings(data: tf.Tensor, offsets: tf.Tensor, count: int) -> tf.Tensor:
-    """Substrings of one size; those that reach beyond the end are shorter.
+    """Substrings of equal size; those that reach beyond the end are shorter.
 
     Args:
         data: string scalar.
         offsets: int64 [N], not negative.
-        count: bytes of each.
+        count: Bytes in each.
 
     Returns:
         string [N].

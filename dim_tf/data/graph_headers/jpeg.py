@@ -1,8 +1,8 @@
 """A JPEG's segments, walked in a graph before a decoder sees the file.
 
-Cameras and phones put megabytes before the pixels (previews, depth maps) and behind them
-(films, further images). A decoder is given the first image alone: the segments that its pixels
-need, and its scans. https://www.w3.org/Graphics/JPEG/itu-t81.pdf, Annex B
+Cameras and phones put megabytes before the pixels (previews, depth maps) and after them (films,
+further images). A decoder gets only the first image: the segments that its pixels need, and its
+scans. https://www.w3.org/Graphics/JPEG/itu-t81.pdf, Annex B
 """
 
 from typing import NamedTuple
@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from dim_tf.data.graph_headers import byte_string, orientation
 
-# Of the walk to the first scan, and of the walk over the scans.
+# Steps of the walk to the first scan, and of the walk over the scans.
 MAX_STEPS = 512
 # Bytes that a step to the first scan reads, following up to 16 segments.
 _HEADER_WINDOW, _DOUBLINGS = 2**10, 4
@@ -25,13 +25,13 @@ class JpegHeader(NamedTuple):
     """A JPEG's header, read before its pixels are decoded.
 
     Attributes:
-        size: height and width, int64 [2]; zeros where no scan begins.
-        components: channels as they are stored, int64 scalar.
-        scans: of the first image, int64 scalar.
-        is_buffered: whether a decoder has to hold all coefficients, bool scalar.
-        is_walked: whether the first image's end was seen, or the file's; bool scalar.
+        size: Height and width, int64 [2]; zeros if no scan starts.
+        components: Number of channels as stored, int64 scalar.
+        scans: Number of scans of the first image, int64 scalar.
+        is_buffered: Whether a decoder has to hold all coefficients, bool scalar.
+        is_walked: Whether the end of the first image, or of the file, was seen; bool scalar.
         orientation: 1 to 8, int64 scalar.
-        content: the first image without what its pixels do not need, string scalar.
+        content: The first image without what its pixels do not need, string scalar.
     """
 
     size: tf.Tensor
@@ -44,16 +44,16 @@ class JpegHeader(NamedTuple):
 
 
 def is_jpeg(encoded: tf.Tensor) -> tf.Tensor:
-    """Whether a file, string scalar, begins as a JPEG does; bool scalar."""
+    """Whether a file, string scalar, starts like a JPEG; bool scalar."""
     return tf.equal(tf.strings.substr(encoded, 0, 3), b"\xff\xd8\xff")
 
 
 def read(encoded: tf.Tensor, max_scans: int) -> JpegHeader:
-    """Reads the segments up to the first image's end.
+    """Reads the segments up to the end of the first image.
 
     Args:
-        encoded: string scalar, for which `is_jpeg`.
-        max_scans: the walk ends when it meets more.
+        encoded: string scalar for which `is_jpeg` is true.
+        max_scans: The walk ends if it meets more.
     """
     padded = byte_string.padded(encoded, _HEADER_WINDOW + 3)
     starts, markers, sizes, first_scan, is_header = _segments(encoded, padded)
@@ -63,7 +63,7 @@ def read(encoded: tf.Tensor, max_scans: int) -> JpegHeader:
     needed = tf.where(is_needed & (markers != _SOS))[:, 0]
     slices = tf.strings.substr(encoded, tf.gather(starts, needed), tf.gather(sizes, needed))
     is_frame = (markers == _SOF0) | ((markers & 0xFFF0 == _SOF0) & (markers & 3 != 0))
-    # Without a scan nothing is decoded.
+    # Without a scan, nothing is decoded.
     frame = tf.where(is_frame & (first_scan > 0))[:1, 0]
     frame_marker = tf.reduce_sum(tf.gather(markers, frame))
     offset = tf.reduce_sum(tf.gather(starts, frame))
@@ -92,7 +92,8 @@ def _segments(encoded, padded):
     """The segments before the first scan, its offset, and whether the walk is complete.
 
     Returns:
-        Starts, markers and sizes, int64 [S]; the scan's offset, 0: none; whether it is complete.
+        Starts, markers and sizes, int64 [S]; the scan's offset, 0: none; whether the walk is
+        complete.
     """
     length = byte_string.length(encoded)
     numbers = tf.range(_HEADER_WINDOW, dtype=tf.int64)
@@ -101,7 +102,7 @@ def _segments(encoded, padded):
     def step(offset, is_running, steps, starts):
         data = byte_string.bytes_at(padded, offset, _HEADER_WINDOW + 3)
         seconds = data[1:-2]
-        # Elsewhere no segment begins: at fill bytes, and at bytes of no segment.
+        # No segment starts elsewhere: at fill bytes, and at bytes outside segments.
         is_segment = (data[:-3] == 0xFF) & (seconds >= 0xC0) & (seconds != 0xFF)
         ends = numbers + tf.where(is_segment, 2 + data[2:-1] * 256 + data[3:], 1)
         ends = tf.where(is_segment & (seconds == _SOS & 0xFF), numbers, ends)
@@ -135,9 +136,9 @@ def _segments(encoded, padded):
 
 
 def _scans(encoded, padded, first, begin, max_scans):
-    """The number of scans, the first image's end, and whether the walk reached it.
+    """The number of scans, the end of the first image, and whether the walk reached it.
 
-    In entropy-coded data 0xFF is followed by 0 or a restart marker; all else is a segment
+    In entropy-coded data, 0xFF is followed by 0 or a restart marker; anything else is a segment
     (B.1.1.5).
     """
     length = byte_string.length(encoded)
@@ -153,7 +154,7 @@ def _scans(encoded, padded, first, begin, max_scans):
         head = byte_string.bytes_at(padded, offset, 4)
         marker = tf.where(tf.reduce_any(is_marker), head[0] * 256 + head[1], 0)
         size = tf.where(marker > 0, 2 + head[2] * 256 + head[3], 0)
-        # Without a marker the last byte may be the first half of one.
+        # Without a marker, the last byte may be the first half of one.
         end = offset + tf.where((marker != _SOI) & (marker != _EOI), size, 2)
         scans += tf.cast(marker == _SOS, tf.int64)
         return end, (marker != _EOI) & (end + 2 <= length), steps + 1, scans
@@ -171,7 +172,7 @@ def _scans(encoded, padded, first, begin, max_scans):
 
 def _orientation(encoded, starts, markers, sizes):
     def first(offsets, ends, name):
-        """The content of the first of these segments behind its name; empty: there is none."""
+        """The content, after its name, of the first of these segments; empty if there is none."""
         begins = byte_string.substrings(encoded, offsets + 4, len(name))
         segment = tf.where(begins == name)[:1, 0]
         offset = tf.reduce_sum(tf.gather(offsets, segment)) + 4 + len(name)

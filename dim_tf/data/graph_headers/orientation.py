@@ -1,6 +1,6 @@
-"""The orientation of an encoded image, by its EXIF or its XMP, and images turned upright by it.
+"""The orientation of an encoded image, from EXIF or XMP, and images turned upright by it.
 
-In graphs, by the rule of `image_headers.orientation.orientation_of`; a test compares both
+This is the rule of `image_headers.orientation.orientation_of`, in graphs; a test compares both
 (tests/dim_tf/data/test_orientation.py).
 """
 
@@ -9,7 +9,7 @@ import tensorflow as tf
 from dim_tf.data.graph_headers import byte_string
 
 _TAG = 0x0112
-# Of a TIFF structure and of an XMP packet; the rest is ignored.
+# Bytes of a TIFF structure and of an XMP packet; the rest is ignored.
 MAX_TIFF_BYTES = 2**16
 MAX_XMP_BYTES = 2**20
 
@@ -21,7 +21,7 @@ def exif_orientation(encoded: tf.Tensor) -> tf.Tensor:
         encoded: string scalar.
 
     Returns:
-        int64 scalar, 1 to 8; 0 where it has none.
+        int64 scalar, 1 to 8; 0 if it has none.
     """
     data = tf.io.decode_raw(encoded, tf.uint8)
     length, padded = byte_string.length(encoded), byte_string.padded(encoded, 8)
@@ -51,13 +51,13 @@ def exif_orientation(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def xmp_orientation(packet: tf.Tensor) -> tf.Tensor:
-    """The first tiff:Orientation in an XMP packet, an attribute or an element (XMP 2, 3.2).
+    """The first tiff:Orientation in an XMP packet, as attribute or element (XMP 2, 3.2).
 
     Args:
         packet: string scalar.
 
     Returns:
-        int64 scalar, 1 to 8; 0 where it has none.
+        int64 scalar, 1 to 8; 0 if it has none.
     """
     rests = tf.strings.split(packet, "tiff:Orientation")[1:]
     begins = tf.strings.substr(tf.strings.join([rests, "    "]), 0, 4)
@@ -69,11 +69,11 @@ def xmp_orientation(packet: tf.Tensor) -> tf.Tensor:
 
 
 def choose(exif: tf.Tensor, xmp: tf.Tensor) -> tf.Tensor:
-    """EXIF's orientation where it has one, else XMP's, else 1, upright.
+    """EXIF's orientation if it has one, else XMP's, else 1 (upright).
 
     Args:
-        exif: int64 scalar, 0 where there is none.
-        xmp: likewise.
+        exif: int64 scalar, 0 if there is none.
+        xmp: int64 scalar, 0 if there is none.
 
     Returns:
         int64 scalar, 1 to 8.

@@ -1,8 +1,8 @@
 """A PNG's chunks, walked in a graph before a decoder sees the file.
 
 libpng unpacks compressed texts and color profiles of any number and size, and inflates pixels
-beyond those of the header. A decoder is given the critical chunks alone, those that the image
-needs. https://www.w3.org/TR/png-3/#5Chunk-layout
+beyond those of the header. A decoder gets only the critical chunks, those that the image needs.
+https://www.w3.org/TR/png-3/#5Chunk-layout
 """
 
 from typing import NamedTuple
@@ -11,10 +11,11 @@ import tensorflow as tf
 
 from dim_tf.data.graph_headers import byte_string, orientation
 
-# Of one walk; a step takes up to `_RUN` chunks of one kind and size, as encoders write pixels.
+# Steps of one walk; a step takes up to `_RUN` chunks of one kind and size, as encoders write
+# pixels.
 MAX_STEPS = 4096
 _RUN = 64
-# Names of chunks as numbers. One that begins with a capital is needed for the image.
+# Names of chunks as numbers. A name that starts with a capital is needed for the image.
 _IDAT, _IEND, _EXIF, _TEXT = (int.from_bytes(n) for n in (b"IDAT", b"IEND", b"eXIf", b"iTXt"))
 _LOWER = int.from_bytes(b"a\0\0\0")
 _END = b"\0\0\0\0IEND\xaeB`\x82"
@@ -29,13 +30,13 @@ class PngHeader(NamedTuple):
     """A PNG's header, read before its pixels are decoded.
 
     Attributes:
-        size: height and width, int64 [2].
-        depth: bits of a channel, int64 scalar.
-        raw_bytes: of the pixels, inflated and filtered, int64 scalar.
-        pixel_bytes: of the compressed pixels with their chunks' frames, int64 scalar.
-        is_walked: whether all chunks were seen, bool scalar.
+        size: Height and width, int64 [2].
+        depth: Bits per channel, int64 scalar.
+        raw_bytes: Bytes of the pixels, inflated and filtered, int64 scalar.
+        pixel_bytes: Bytes of the compressed pixels with the frames of their chunks, int64 scalar.
+        is_walked: Whether all chunks were seen, bool scalar.
         orientation: 1 to 8, int64 scalar.
-        content: the file without all chunks that do not make its image, string scalar.
+        content: The file without all chunks that do not make its image, string scalar.
     """
 
     size: tf.Tensor
@@ -48,15 +49,15 @@ class PngHeader(NamedTuple):
 
 
 def is_png(encoded: tf.Tensor) -> tf.Tensor:
-    """Whether a file, string scalar, begins as a PNG does; bool scalar."""
+    """Whether a file, string scalar, starts like a PNG; bool scalar."""
     return tf.equal(tf.strings.substr(encoded, 0, 16), _SIGNATURE + b"\x00\x00\x00\rIHDR")
 
 
 def read(encoded: tf.Tensor) -> PngHeader:
-    """Reads the header and walks the chunks behind it up to IEND or the end of the file.
+    """Reads the header and walks the chunks after it, up to IEND or the end of the file.
 
     Args:
-        encoded: string scalar, for which `is_png`.
+        encoded: string scalar for which `is_png` is true.
     """
     starts, sizes, is_walked = _runs(encoded)
     names = byte_string.big_endian(byte_string.substrings(encoded, starts + 4, 4), tf.int32)[:, 0]
@@ -83,12 +84,12 @@ def read(encoded: tf.Tensor) -> PngHeader:
 
 
 def _runs(encoded):
-    """Starts and sizes, int64 [R], of chunks behind IHDR, and whether these are all.
+    """Starts and sizes, int64 [R], of the chunks after IHDR, and whether these are all.
 
-    IDATs of one size are grouped. A last chunk of no more bytes than IEND has is ignored.
+    IDAT chunks of equal size are grouped. A last chunk with no more bytes than IEND is ignored.
     """
     length = byte_string.length(encoded)
-    # One more than a run has, which is never taken.
+    # One more than a run has; it is never taken.
     numbers = tf.range(_RUN + 1, dtype=tf.int64)
     is_allowed = tf.constant([True] * _RUN + [False])
 
@@ -121,7 +122,7 @@ def _runs(encoded):
 
 def _orientation(encoded, starts, sizes, names):
     def content(is_wanted, max_bytes):
-        """The content of the first of these chunks; empty: there is none."""
+        """The content of the first of these chunks; empty if there is none."""
         first = tf.where(is_wanted)[:1, 0]
         offset = tf.reduce_sum(tf.gather(starts, first)) + 8
         size = tf.minimum(tf.reduce_sum(tf.gather(sizes, first)) - 12, max_bytes)

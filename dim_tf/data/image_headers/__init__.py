@@ -1,9 +1,9 @@
 """The headers of image files, read and bounded before any decoder sees the file.
 
-A decoder's memory and time depend on what a header claims, and on how much of it there is: text
-that unpacks to gigabytes, tiles larger than the image, millions of empty segments. So each format's
-structure is walked here, and the decoder is given only what makes pixels: metadata, thumbnails,
-color profiles, later frames and bytes behind the image's end are left out.
+A decoder's memory and time depend on what a header claims, and on the size of the file's structure:
+text that unpacks to gigabytes, tiles larger than the image, millions of empty segments. So the
+structure of each format is walked here, and the decoder gets only what makes pixels: metadata,
+thumbnails, color profiles, later frames and bytes after the end of the image are left out.
 """
 
 import re
@@ -32,7 +32,7 @@ _UNSUPPORTED_SIGNATURES = (
 
 
 def _unchecked(name):
-    """AVIF's and HEIC's libraries report the size before they decode, and have their own bounds."""
+    """AVIF's and HEIC's libraries report the size before they decode, and have their own limits."""
     return lambda data, max_pixels: Header(name, data)
 
 
@@ -52,7 +52,7 @@ FORMATS = (*_READERS, "NPY")  # manifests keep their indices: new ones come last
 
 
 def format_of(beginning: bytes) -> str:
-    """The format by a file's first `SIGNATURE_BYTES` bytes; "": none of `FORMATS`."""
+    """The format, by a file's first `SIGNATURE_BYTES` bytes; "" if it is none of `FORMATS`."""
     for signatures, name in (
         ((b"\xff\xd8\xff",), "JPEG"),
         ((b"\x89PNG\r\n\x1a\n",), "PNG"),
@@ -80,14 +80,14 @@ def read(data: bytes, max_pixels: int) -> Header:
     """Walks a file's structure.
 
     Args:
-        data: the file.
-        max_pixels: more are refused. Of a JPEG, which is decoded at a reduced scale, 8 times as
-            many are allowed, or where a decoder has to hold all coefficients (progressive, or one
-            component after the other) 6 times as many of these; and all scans together may touch
-            32 times `max_pixels`.
+        data: The content of the file.
+        max_pixels: Images with more pixels are refused. A JPEG, which can be decoded at a reduced
+            scale, may have 8 times as many. If a decoder has to hold all coefficients (progressive,
+            or one component after the other), there may be 6 times as many of these; and all scans
+            together may touch 32 times `max_pixels`.
 
     Raises:
-        UndecodableError: it is none of `FORMATS`, broken, or out of bounds.
+        UndecodableError: It is none of `FORMATS`, broken, or out of bounds.
     """
     name = format_of(data[:SIGNATURE_BYTES])
     if name not in _READERS:

@@ -9,7 +9,7 @@ MAX_RLE_BYTES = 2**20  # decoded in Python: about a second
 
 
 def read(data: bytes, max_pixels: int) -> Header:
-    """As `image_headers.read`, of a BMP."""
+    """Like `image_headers.read`, for a BMP."""
     (size,) = struct.unpack_from("<I", data, 14)
     compression = 0
     if size == 12:

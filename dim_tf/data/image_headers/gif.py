@@ -9,7 +9,7 @@ MAX_BLOCKS = 2**21  # of up to 255 bytes, in which a GIF stores its pixels
 
 
 def read(data: bytes, max_pixels: int) -> Header:
-    """As `image_headers.read`, of a GIF."""
+    """Like `image_headers.read`, for a GIF."""
     width, height, flags = struct.unpack_from("<HHB", data, 6)
     offset = 13 + _color_table_bytes(flags)
     header, control = data[:offset], b""

@@ -7,8 +7,8 @@ from typing import NamedTuple
 from dim_tf.data.image_bounds import MAX_SIDE
 from dim_tf.data.image_faults import Fault, UndecodableError
 
-MAX_SEGMENTS = 1024  # of a JPEG; 64 MiB of extended XMP are as many
-# A PNG's, a WebP's: libpng writes 8 KiB of pixels into each, so 2**28 bytes are 2**15.
+MAX_SEGMENTS = 1024  # of a JPEG; 64 MiB of extended XMP take as many
+# Chunks of a PNG or WebP: libpng writes 8 KiB of pixels into each, so 2**28 bytes are 2**15 chunks.
 MAX_CHUNKS = 2**17
 MAX_XMP = 2**20  # bytes that are searched for an orientation
 
@@ -17,17 +17,17 @@ class Header(NamedTuple):
     """An image file's header, read before it is decoded.
 
     Attributes:
-        format: of `image_headers.FORMATS`.
-        data: the file as its decoder is to see it; of a PBM, PGM or PPM the pixels alone.
-        width: pixels, as stored; 0 where the decoder reports it before it decodes.
-        height: likewise.
-        orientation: of `orientation.orientation_of`.
+        format: One of `image_headers.FORMATS`.
+        data: The file in the form that its decoder gets; for a PBM, PGM or PPM only the pixels.
+        width: Pixels, as stored; 0 if the decoder reports it before it decodes.
+        height: Pixels, as stored; 0 in the same case.
+        orientation: Result of `orientation.orientation_of`.
         bits: 16 if a channel has 16 bits, of which the file may use any part; else 8.
-        channels: of a PNG, TIFF, PBM, PGM or PPM.
-        maximum: the value of white in a PGM or PPM, of black in a PBM; else 0.
-        inverted: whether the pixels, as a decoder gives them, have to be inverted.
-        netpbm: the number N of a PBM, PGM or PPM of type PN, 1 to 6; else 0.
-        planes: of a TIFF that keeps its channels of 16 bits apart, each as a TIFF.
+        channels: Number of channels of a PNG, TIFF, PBM, PGM or PPM.
+        maximum: The value of white in a PGM or PPM, and of black in a PBM; else 0.
+        inverted: Whether the pixels have to be inverted after decoding.
+        netpbm: The number N of a PBM, PGM or PPM of type PN, 1 to 6; else 0.
+        planes: For a TIFF that stores its 16-bit channels separately, each of them as a TIFF.
     """
 
     format: str
@@ -44,7 +44,7 @@ class Header(NamedTuple):
 
 
 def check_pixels(width: int, height: int, max_pixels: int) -> None:
-    """Raises UndecodableError where an image has no pixels, or more than are allowed."""
+    """Raises UndecodableError if an image has no pixels, or more than are allowed."""
     if width <= 0 or height <= 0:
         raise UndecodableError(Fault.BROKEN)
     if width * height > max_pixels or max(width, height) > MAX_SIDE:
@@ -54,19 +54,19 @@ def check_pixels(width: int, height: int, max_pixels: int) -> None:
 def chunks(
     data: bytes, offset: int, head_format: str, trailing_bytes: int
 ) -> Iterator[tuple[int, bytes, int]]:
-    """The chunks of a PNG or of a RIFF file, as WebP is one.
+    """The chunks of a PNG or of a RIFF file, such as a WebP.
 
     Args:
-        data: the file.
-        offset: of the first.
-        head_format: of a chunk's head, for `struct`.
-        trailing_bytes: behind a chunk's content; 0: one where its length is odd.
+        data: The content of the file.
+        offset: Offset of the first chunk.
+        head_format: Format of a chunk's head, for `struct`.
+        trailing_bytes: Bytes after the content of a chunk; 0: one if its length is odd.
 
     Yields:
-        Offset, type and length of each; the last may reach beyond the end.
+        Offset, type and length of each; the last chunk may reach beyond the end.
 
     Raises:
-        UndecodableError: there are more than `MAX_CHUNKS`.
+        UndecodableError: There are more than `MAX_CHUNKS`.
     """
     for _ in range(MAX_CHUNKS):
         if offset + 8 > len(data):

@@ -19,14 +19,14 @@ _STANDALONE = frozenset((0x00, 0x01, *range(0xD0, 0xD8)))
 _FILL = re.compile(rb"\xff+")
 _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
 _XMP_NAMESPACE = b"http://ns.adobe.com/xap/1.0/\0"
-# The bytes behind 0xFF that end the entropy-coded data.
+# The bytes after 0xFF that end the entropy-coded data.
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _IS_MARKER = np.ones(256, bool)
 _IS_MARKER[[0x00, *range(0xD0, 0xD8), 0xFF]] = False
 
 
 def read(data: bytes, max_pixels: int) -> Header:
-    """As `image_headers.read`, of a JPEG."""
+    """Like `image_headers.read`, for a JPEG."""
     view = memoryview(data)
     kept: list[bytes | memoryview] = [view[:2]]
     exif: bytes | None = None
@@ -96,7 +96,7 @@ def read(data: bytes, max_pixels: int) -> Header:
         offset += length
         if marker == _SOS:
             end = _end_of_scan(view, offset)
-            # The longest Huffman codes take 27 bits a sample; arithmetic ones are shorter.
+            # The longest Huffman codes take 27 bits per sample; arithmetic codes are shorter.
             if end - offset > 4 * samples + 2**20:
                 raise UndecodableError(Fault.TOO_MANY_SEGMENTS)
             kept.append(view[offset:end])
@@ -105,12 +105,12 @@ def read(data: bytes, max_pixels: int) -> Header:
         raise UndecodableError(Fault.BROKEN)
     orientation = orientation_of(exif or b"", xmp or b"")
     header = Header("JPEG", b"".join(kept), size.width, size.height, orientation)
-    # Adobe stores CMYK inverted, and Pillow takes all of it to be so.
+    # Adobe stores CMYK inverted, and Pillow assumes that all of it is.
     return header._replace(inverted=len(size.samples) == 4 and not has_adobe_segment)
 
 
 def _end_of_fill(data, offset):
-    """The offset behind 0xFF, of which any number may precede a marker (B.1.1.2)."""
+    """The offset after the 0xFF bytes, any number of which may precede a marker (B.1.1.2)."""
     fill = _FILL.match(data, offset)
     return fill.end() if fill else offset
 
@@ -138,7 +138,7 @@ def _jpeg_frame(segment, max_pixels):
 
 
 def _check_jpeg_memory(size, is_buffered, max_pixels):
-    """Bounds the coefficients, all of which a decoder holds if components come one after the other.
+    """Limits the coefficients, all of which a decoder holds if components follow one another.
 
     They are counted as stored: 1.5 per pixel for halved colors (4:2:0). `encoded_images` counts one
     per component and pixel, and so refuses some images that pass here.
@@ -152,7 +152,7 @@ def _end_of_scan(view, offset):
     match = _MARKER.search(view, offset, offset + 2**16)
     if match:
         return match.start()
-    # A large or hostile image, on which the regular expression would take seconds.
+    # A large or hostile image, for which the regular expression would take seconds.
     offset = max(offset, min(offset + 2**16, len(view)) - 1)
     while offset < len(view):
         block = np.frombuffer(view[offset : offset + 2**20], np.uint8)

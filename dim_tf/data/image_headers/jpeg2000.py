@@ -12,7 +12,7 @@ _MAX_CODE_BLOCKS = 2**19  # 2**25 pixels in three components and blocks of 16 x 
 
 
 def read(data: bytes, max_pixels: int) -> Header:
-    """As `image_headers.read`, of a JPEG 2000."""
+    """Like `image_headers.read`, for a JPEG 2000."""
     offset = 0 if data.startswith(_SOC_SIZ) else _codestream(data, 0, len(data))
     if data[offset : offset + 4] != _SOC_SIZ:
         raise UndecodableError(Fault.BROKEN)
@@ -41,7 +41,7 @@ def read(data: bytes, max_pixels: int) -> Header:
             offset = tile_end
             continue
         elif marker in (_COD, _COC):
-            # Style; of COC after the component's number, of COD before 4 bytes for all components.
+            # Style; in COC after the component's number, in COD before 4 bytes for all components.
             style_offset = offset + 4 + (marker == _COC)
             if marker == _COD and struct.unpack_from(">H", data, style_offset + 2)[0] > _MAX_LAYERS:
                 raise UndecodableError(Fault.TOO_MANY_SEGMENTS)
@@ -54,7 +54,7 @@ def read(data: bytes, max_pixels: int) -> Header:
 
 
 def _codestream(data, offset, end, depth=0):
-    """The offset of the codestream; boxes are a length, a type and a content."""
+    """The offset of the codestream; a box is a length, a type and a content."""
     for _ in range(MAX_SEGMENTS):
         if offset + 8 > end:
             break
@@ -78,7 +78,7 @@ def _codestream(data, offset, end, depth=0):
 
 
 def _check_blocks(style, parameters, width, height, components):
-    """Bounds precincts and code blocks, each of which takes memory, however few pixels it has."""
+    """Limits precincts and code blocks, each of which takes memory, however few pixels it has."""
     levels, *block = parameters[0], parameters[1] + 2, parameters[2] + 2
     precincts = parameters[5 : 6 + levels] if style & 1 else b"\xff" * (levels + 1)
     if levels > 32 or len(precincts) <= levels:
@@ -90,7 +90,7 @@ def _check_blocks(style, parameters, width, height, components):
         )
         wide, high = precinct & 15, precinct >> 4
         total += -(-subband_width >> wide) * -(-subband_height >> high)
-        # Above the lowest resolution a precinct is of three bands, half as wide and high.
+        # Above the lowest resolution, a precinct has three bands, half as wide and high.
         wide, high = (
             min(exponent, max(half - (resolution > 0), 0))
             for exponent, half in zip(block, (wide, high), strict=True)

@@ -12,7 +12,7 @@ _PIXMAP = re.compile(rb"P[2356]" + 3 * (_SEPARATOR + rb"(\d{1,10})") + rb"\s")
 
 
 def read(data: bytes, max_pixels: int) -> Header:
-    """As `image_headers.read`, of a PBM, PGM or PPM."""
+    """Like `image_headers.read`, for a PBM, PGM or PPM."""
     number = data[1] - ord("0")
     match = (_BITMAP if number in (1, 4) else _PIXMAP).match(data[: 2**12])
     if not match:

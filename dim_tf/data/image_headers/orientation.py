@@ -1,4 +1,4 @@
-"""The orientation of an image, by its EXIF or its XMP."""
+"""The orientation of an image, from its EXIF or XMP."""
 
 import re
 import struct
@@ -9,25 +9,25 @@ from dim_tf.data.image_headers.header import MAX_XMP
 def orientation_of(exif: bytes, xmp: bytes) -> int:
     """The orientation of an image, 1 to 8 (Exif 2.3, 4.6.4 A).
 
-    The first of these that says 1 to 8; if none does, 1:
+    The result is the first of these that says 1 to 8; if none does, 1:
 
-    1. EXIF: in its first directory the first entry of tag 0x0112 and type SHORT. EXIF is a JPEG's
-       first APP1 segment that begins with "Exif" and two zeros, a PNG's first eXIf chunk, a WebP's
-       EXIF chunk (in both with or without such a beginning), or the TIFF itself.
-    2. XMP: the first `tiff:Orientation="N"` (or with ', or an element `tiff:Orientation>N<`) in
-       the first MAX_XMP bytes. XMP is a JPEG's first APP1 segment that begins with
-       "http://ns.adobe.com/xap/1.0/" and a zero, a PNG's first iTXt chunk with the keyword
+    1. EXIF: in its first directory, the first entry with tag 0x0112 and type SHORT. EXIF is the
+       first APP1 segment of a JPEG that starts with "Exif" and two zeros, the first eXIf chunk of a
+       PNG, the EXIF chunk of a WebP (in both with or without such a start), or the TIFF itself.
+    2. XMP: the first `tiff:Orientation="N"` (or with ', or an element `tiff:Orientation>N<`) in the
+       first MAX_XMP bytes. XMP is the first APP1 segment of a JPEG that starts with
+       "http://ns.adobe.com/xap/1.0/" and a zero, the first iTXt chunk of a PNG with the keyword
        XML:com.adobe.xmp that is not compressed (XMP part 3, 1.1.5, allows no other; a compressed
-       one is ignored), a WebP's XMP chunk, or a TIFF's tag 700.
+       one is ignored), the XMP chunk of a WebP, or tag 700 of a TIFF.
 
-    AVIF and HEIC have transformations of their own, which their decoders apply. In graphs
-    `dim_tf.data.graph_headers.orientation` has the same rule
+    AVIF and HEIC have their own transformations, which their decoders apply.
+    `dim_tf.data.graph_headers.orientation` has the same rule in graphs
     (tests/dim_tf/data/test_orientation.py compares).
     https://developer.adobe.com/xmp/docs/XMPSpecifications/
 
     Args:
-        exif: a TIFF structure; empty if there is none.
-        xmp: likewise.
+        exif: A TIFF structure; empty if there is none.
+        xmp: An XMP packet; empty if there is none.
     """
     value = _exif_orientation(exif.removeprefix(b"Exif\0\0"))
     if value:
@@ -40,7 +40,7 @@ _XMP_ORIENTATION = re.compile(rb"tiff:Orientation(?:=[\"']|>)(\d)[\"'<]")
 
 
 def _exif_orientation(tiff):
-    """1 to 8; 0: none, or an invalid one."""
+    """1 to 8; 0 if there is none, or an invalid one."""
     order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
     if order is None or len(tiff) < 10:
         return 0

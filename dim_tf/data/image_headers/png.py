@@ -10,7 +10,7 @@ _PNG_XMP = b"XML:com.adobe.xmp\0\0"  # the keyword, and that the text is not com
 
 
 def read(data: bytes, max_pixels: int) -> Header:
-    """As `image_headers.read`, of a PNG."""
+    """Like `image_headers.read`, for a PNG."""
     if data[8:16] != b"\0\0\0\rIHDR":
         raise UndecodableError(Fault.BROKEN)
     width, height, bits, color_type = struct.unpack_from(">IIBB", data, 16)

@@ -37,7 +37,7 @@ _FLOAT, _CMYK = 3, 5  # values of _SAMPLE_FORMAT and of _PHOTOMETRIC
 
 
 class _Tiff:
-    """The entries of a TIFF's directory that make pixels; by default of its first one."""
+    """The entries of a TIFF directory that make pixels; by default of the first directory."""
 
     def __init__(self, data: bytes, offset: int | None = None):
         self.data = data
@@ -94,7 +94,7 @@ class _Tiff:
 
     @property
     def pixel_kind(self) -> tuple:
-        """Width, height, channels, bits and sample formats: what pages of one image share."""
+        """Width, height, channels, bits and sample formats, which the pages of one image share."""
         return (
             self.value(_WIDTH),
             self.value(_HEIGHT),
@@ -104,7 +104,7 @@ class _Tiff:
         )
 
     def values(self, tag: int, default: tuple[int, ...] = ()) -> tuple[int, ...]:
-        """An entry's whole numbers."""
+        """The whole numbers of an entry."""
         if tag not in self.entries:
             return default
         value_type, values, content = self.entries[tag]
@@ -113,11 +113,11 @@ class _Tiff:
         return struct.unpack(f"{self.order}{values}{_TIFF_TYPES[value_type]}", content)
 
     def value(self, tag: int, default: int = 0) -> int:
-        """An entry's only whole number, or the first."""
+        """The only whole number of an entry, or its first."""
         return self.values(tag, (default,))[0]
 
     def rewrite(self, changes: dict[int, tuple[int, ...]]) -> bytes:
-        """The file with a new directory behind its end: the entries, with some changed."""
+        """The file with a new directory after its end: the entries, some of them changed."""
         count_format, entry_format, offset_format, inline_bytes = self.formats
         entries = dict(self.entries)
         for tag, numbers in changes.items():
@@ -143,11 +143,11 @@ class _Tiff:
 
 
 def holds_array(data: bytes, most: int) -> bool:
-    """Whether a TIFF's pixels are numbers that are no shades, or of more channels than a picture's.
+    """Whether a TIFF's pixels are numbers rather than shades, or have more channels than a picture.
 
     Args:
-        data: the file.
-        most: pages that are looked at.
+        data: The content of the file.
+        most: Largest number of pages that are examined.
     """
     try:
         first = _Tiff(data)
@@ -159,15 +159,15 @@ def holds_array(data: bytes, most: int) -> bool:
 
 
 def count_pages(data: bytes, most: int) -> int:
-    """How many pages from the first on are channels of one image of 16 bits or floats.
+    """How many pages, from the first on, are channels of one image of 16 bits or floats.
 
     Args:
-        data: the file.
-        most: pages that are looked at; a longer stack counts as one page.
+        data: The content of the file.
+        most: Largest number of pages that are examined; a longer stack counts as one page.
 
     Raises:
-        UndecodableError: a directory is broken.
-        struct.error: it is cut off.
+        UndecodableError: A directory is broken.
+        struct.error: The file is cut off.
     """
     first = _Tiff(data)
     *_, samples, bits, formats = first.pixel_kind
@@ -184,7 +184,7 @@ def count_pages(data: bytes, most: int) -> int:
 
 
 def read(data: bytes, max_pixels: int) -> Header:
-    """As `image_headers.read`, of a TIFF."""
+    """Like `image_headers.read`, for a TIFF."""
     tiff = _Tiff(data)
     width, height = tiff.value(_WIDTH), tiff.value(_HEIGHT)
     check_pixels(width, height, max_pixels)
@@ -226,7 +226,7 @@ def read(data: bytes, max_pixels: int) -> Header:
 
 
 def _check_jpegs_in_tiff(data, segment_offsets, lengths):
-    """Bounds strips or tiles that are JPEGs: each used once, with few scans in total."""
+    """Limits strips or tiles that are JPEGs: each may be used once, with few scans in total."""
     if len(set(segment_offsets)) < len(segment_offsets) or sum(lengths) > 2 * len(data):
         raise UndecodableError(Fault.TOO_MANY_SEGMENTS)
     if data.count(b"\xff\xda") > len(segment_offsets) + MAX_SCANS:

@@ -8,7 +8,7 @@ from dim_tf.data.image_headers.orientation import orientation_of
 
 
 def read(data: bytes, max_pixels: int) -> Header:
-    """As `image_headers.read`, of a WebP."""
+    """Like `image_headers.read`, for a WebP."""
     end = min(8 + int.from_bytes(data[4:8], "little"), len(data))
     data = data[:end]
     exif = xmp = b""
@@ -48,7 +48,7 @@ def read(data: bytes, max_pixels: int) -> Header:
     if is_animated:  # so that the first frame is drawn at its position
         content = struct.pack("<4sI", b"VP8X", 10) + bytes((flags & 0x12, 0, 0, 0))
         canvas_chunks = content + _uint24_le(width - 1) + _uint24_le(height - 1) + animation
-    # The declared length, so that a truncated file stays so.
+    # The declared length, so that a truncated file remains truncated.
     riff = b"RIFF" + struct.pack("<I", 4 + len(canvas_chunks) + declared) + b"WEBP"
     orientation = orientation_of(exif, xmp)
     return Header("WEBP", riff + canvas_chunks + image, width, height, orientation)

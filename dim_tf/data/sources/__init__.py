@@ -1,6 +1,6 @@
-"""Data sources, a module each, and the check of their names. Free of TensorFlow.
+"""Data sources, one module each, and the check of their names. Imports no TensorFlow.
 
-Each source is a module with `load(request: DataRequest) -> Splits`, imported when it is used.
+Each source is a module with `load(request: DataRequest) -> Splits`, imported on use.
 `dim_tf.registry.SOURCES` lists them.
 """
 
@@ -19,10 +19,10 @@ def check_name(name: str) -> None:
     """Checks the name of a data set, without looking for its files.
 
     Args:
-        name: a key of `SOURCES`, or tfds:NAME[/CONFIG][:VERSION].
+        name: A key of `SOURCES`, or tfds:NAME[/CONFIG][:VERSION].
 
     Raises:
-        InputError: it is neither.
+        InputError: It is neither.
     """
     if name.startswith(TFDS_PREFIX):
         if not _TFDS_NAME.fullmatch(name.removeprefix(TFDS_PREFIX)):

@@ -19,12 +19,12 @@ MANUAL_DOWNLOAD = (
 def load(request: DataRequest) -> Splits:
     """CelebA's training and test images; the labels are its attributes, 0 or 1.
 
-    The images' 178x218 pixels are fitted to the requested size. Where
-    `data_dir` has a data set that TFDS prepared, it is read; else the authors' files there
-    (`celeb_a_files`); else TFDS downloads them. All three give the same images, labels and order.
+    The images of 178x218 pixels are fitted to the requested size. If `data_dir` has a data set that
+    TFDS prepared, it is read; else the authors' files there (`celeb_a_files`); else TFDS downloads
+    them. All three give the same images, labels and order.
 
     Raises:
-        InputError: files are missing or broken, or could not be downloaded.
+        InputError: Files are missing or broken, or could not be downloaded.
     """
     frame = request.frame
     is_prepared = request.data_dir and (Path(request.data_dir) / "celeb_a").is_dir()

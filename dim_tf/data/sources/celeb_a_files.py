@@ -1,7 +1,7 @@
-"""CelebA from the files that its authors give out, as people have them on disk.
+"""CelebA from the files that its authors distribute, as people have them on disk.
 
-Three pieces: the images, the attributes, the partition into training, validation and test images.
-Each is looked for in the locations below, in that order; the first one is taken.
+There are three parts: the images, the attributes, and the partition into training, validation and
+test images. Each is searched in the locations below, in that order; the first one found is used.
 """
 
 import csv
@@ -17,7 +17,7 @@ from dim_tf.data.sources.file_tree import FileTree
 from dim_tf.data.splits import Split
 from dim_tf.system.errors import InputError
 
-# Under --data_dir, or under celeba/ in it, which is torchvision's.
+# Under --data_dir, or under celeba/ in it, which is torchvision's layout.
 FOLDERS = ("", "celeba")
 IMAGES = (
     "img_align_celeba/img_align_celeba",  # Kaggle's
@@ -39,14 +39,14 @@ _NAME = re.compile(r"\w+\.jpg")  # it becomes a path: no folders
 
 @dataclass(frozen=True)
 class CelebAFiles:
-    """CelebA's files, of which the lists are read already.
+    """CelebA's files, whose lists have been read.
 
     Attributes:
-        images: the folder or archive.
-        folder: inside it, with "/" at the end; empty: its root.
-        attribute_names: in the order of `attributes`.
-        attributes: of each image, int64 [A], 0 or 1.
-        partition: the split of each image, as `SPLITS` numbers it.
+        images: The folder or archive.
+        folder: The folder inside it, with "/" at the end; empty: its root.
+        attribute_names: Names in the order of `attributes`.
+        attributes: Attributes of each image, int64 [A], 0 or 1.
+        partition: The split of each image, as numbered in `SPLITS`.
     """
 
     images: FileTree
@@ -56,10 +56,10 @@ class CelebAFiles:
     partition: dict[str, int]
 
     def read_split(self, split: str, frame: ImageFrame) -> Split:
-        """A split, in TFDS's order; the attributes sorted by name.
+        """A split, in TFDS's order, with attributes sorted by name.
 
         Raises:
-            InputError: an image is missing or broken.
+            InputError: An image is missing or broken.
         """
         names = sorted(name for name, number in self.partition.items() if number == SPLITS[split])
         if not names:
@@ -74,10 +74,10 @@ class CelebAFiles:
 
 
 def find_files(data_dir: str) -> CelebAFiles | None:
-    """CelebA's files under a folder; None: there is none of them.
+    """CelebA's files under a folder; None if there are none.
 
     Raises:
-        InputError: some pieces are missing, or a list is broken.
+        InputError: Some parts are missing, or a list is broken.
     """
     if not data_dir:
         return None
@@ -103,7 +103,7 @@ def find_files(data_dir: str) -> CelebAFiles | None:
     if unknown:
         raise InputError(
             f"{attributes} has no attributes of {len(unknown)} images that {partition} lists, such "
-            f"as {unknown[0]}; get both anew"
+            f"as {unknown[0]}; download both again"
         )
     tree = FileTree(images)
     folder = "" if images.is_dir() else "img_align_celeba/"
@@ -120,7 +120,7 @@ def _first_existing(data_dir, locations):
 
 
 def _read_table(path: Path):
-    """The words of each line of a list."""
+    """The words on each line of a list."""
     text = FileTree(path.parent).read_text(path.name)
     if path.suffix == ".csv":
         try:

@@ -9,6 +9,6 @@ def load(request: DataRequest) -> Splits:
     """CIFAR-10's 50,000 training and 10,000 test images.
 
     Raises:
-        InputError: the files are missing and could not be downloaded.
+        InputError: The files are missing and could not be downloaded.
     """
     return tfds_files.load_labelled("cifar10", "CIFAR-10", request)

@@ -32,11 +32,11 @@ _FOLDERS = ("", "FashionMNIST/raw")  # torchvision's is the second
 def load(request: DataRequest) -> Splits:
     """Fashion-MNIST's 60,000 training and 10,000 test images.
 
-    Where `data_dir` has the four idx files, with or without .gz, they are read, in TFDS's order:
-    the images are the same either way.
+    If `data_dir` has the four idx files, with or without .gz, they are read in TFDS's order: the
+    images are the same either way.
 
     Raises:
-        InputError: files are missing or broken.
+        InputError: Files are missing or broken.
     """
     files = _files(request.data_dir)
     if not files:
@@ -52,7 +52,7 @@ def load(request: DataRequest) -> Splits:
 
 
 def _files(data_dir):
-    """Path of each of the four files; empty: there is none of them."""
+    """The path of each of the four files; empty if there are none."""
     names = [
         pattern.format(prefix) for prefix in _PREFIXES.values() for pattern in (IMAGES, LABELS)
     ]

@@ -1,4 +1,4 @@
-"""Files by name, of a folder or of a zip archive: the forms in which people have data sets."""
+"""Files by name, in a folder or in a zip archive: the forms in which people have data sets."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +13,8 @@ from dim_tf.data.zip_archive import DamagedZipError, ZipArchive
 from dim_tf.system.errors import InputError
 from dim_tf.system.files import open_for_reading
 
-# Of one file: an archive may claim any size. The largest list, CelebA's attributes, has 27 MB.
+# Bytes of one file: an archive may claim any size. The largest list, CelebA's attributes, has 27
+# MB.
 MAX_BYTES = 2**26
 
 
@@ -21,13 +22,13 @@ class FileTree:
     """The files of a folder or of a zip archive."""
 
     def __init__(self, path: Path):
-        """Opens it.
+        """Opens a folder or an archive.
 
         Args:
-            path: a folder, or a file that ends in .zip.
+            path: A folder, or a file that ends in .zip.
 
         Raises:
-            InputError: not a zip archive, or a broken one.
+            InputError: It is not a zip archive, or is broken.
         """
         self.path = path
         self._archive: ZipArchive | None = None
@@ -52,10 +53,10 @@ class FileTree:
         )
 
     def read(self, name: str) -> bytes:
-        """A file's bytes.
+        """The bytes of a file.
 
         Raises:
-            InputError: it is missing, broken or larger than `MAX_BYTES`.
+            InputError: It is missing, broken or larger than `MAX_BYTES`.
         """
         try:
             if self._archive:
@@ -76,10 +77,10 @@ class FileTree:
         return data
 
     def read_text(self, name: str) -> str:
-        """A file's text, in UTF-8.
+        """The text of a file, in UTF-8.
 
         Raises:
-            InputError: as for `read`; or it is not text.
+            InputError: As for `read`; or it is not text.
         """
         try:
             return self.read(name).decode("utf-8-sig")
@@ -89,19 +90,19 @@ class FileTree:
     def read_images(
         self, names: Iterable[str], height: int, width: int, frame: ImageFrame
     ) -> Images:
-        """Reads JPEGs into memory, decoded and resized as TFDS's are.
+        """Reads JPEGs into memory, decoded and resized like those of TFDS.
 
         Args:
-            names: the files, in the order of the images.
-            height: that each must have, in pixels.
-            width: likewise.
-            frame: what an image becomes.
+            names: The files, in the order of the images.
+            height: Height that each must have, in pixels.
+            width: Width that each must have, in pixels.
+            frame: What an image becomes.
 
         Returns:
-            uint8 [N, H, W, 3] of the frame.
+            uint8 [N, H, W, 3] in the frame's size.
 
         Raises:
-            InputError: a file is missing, broken, no JPEG or of another size.
+            InputError: A file is missing, broken, not a JPEG or of another size.
         """
         names = list(names)
         started: list[str] = []

@@ -1,4 +1,4 @@
-"""Anyone's images: all image files below a folder, with labels or without.
+"""Anyone's images: all image files below a folder, with or without labels.
 
 docs/DATA.md states the rules.
 """
@@ -29,21 +29,21 @@ from dim_tf.system.files import atomic_write_text
 
 SIZES = (32, 64)  # the default sizes: those of the encoders
 LARGER_SIZES = (*SIZES, 96, 128)  # those for an encoder that takes images of any size
-# Images whose short side is less than this fraction of a size are given a smaller one.
+# Images whose short side is less than this fraction of a size get a smaller size.
 MIN_SIDE_FRACTION = 0.75
 MAX_LOW_CONTRAST = 0.5  # a larger fraction of images that show almost nothing is an error
 
 
 def load(request: DataRequest) -> Splits:
-    """The images below a folder, or below several.
+    """The images below one or more folders.
 
     Args:
-        request: its `data_dir` is the folder, or several with commas between.
+        request: Its `data_dir` is the folder, or several folders separated by commas.
 
     Raises:
-        InputError: there is no such folder, or too few images in it, or too many of its files are
-            unreadable or show nothing, or there is no room for the decoded images; or its folders
-            are not those that `split` or `labels` needs, or it has no images for `pixel_range`.
+        InputError: The folder does not exist or has too few images; too many of its files are
+            unreadable or show nothing; there is no room for the decoded images; its folders are not
+            those that `split` or `labels` need; or it has no images to which `pixel_range` applies.
     """
     requested_range = pixel_range.parse(request.pixel_range)
     folders = open_folders(request.data_dir)
@@ -132,7 +132,7 @@ def load(request: DataRequest) -> Splits:
 
 
 def _scaling(requested_range, training):
-    """How arrays are scaled: by the requested range, the same for all channels, or by their own."""
+    """How arrays are scaled: by the requested range, equal for all channels, or by their own."""
     if requested_range is None:
         return ChannelScaling.of_images(training)
     channels = training.shape[-1]
@@ -159,7 +159,7 @@ def _make_splits(split: FolderSplit, images: FolderImages | ScaledImages, **fiel
 
 
 def _channels(request, folders, images):
-    """The channels that all images get."""
+    """The number of channels that all images get."""
     if len(images) and images.bits[0] == ARRAY_BITS:
         channels = int(images.channels[0])
         if request.channels not in ("auto", str(channels)):
@@ -185,18 +185,18 @@ def _sort_digests(digests):
 
 
 def default_size(image_sizes: np.ndarray, sizes: Sequence[int] = SIZES) -> int:
-    """Pixels a side: the largest size to which most images are shrunk.
+    """Pixels a side: the largest size to which most images are reduced.
 
     Args:
         image_sizes: int [N, 2].
-        sizes: To choose from, ascending.
+        sizes: Sizes to choose from, ascending.
     """
     short = np.median(image_sizes.min(axis=1)) if len(image_sizes) else 0
     return max((size for size in sizes if short >= MIN_SIDE_FRACTION * size), default=sizes[0])
 
 
 def _check_files(request, folders, cache, summary, lines):
-    """Raises InputError where too many files are bad, or too few are left; lists the bad ones."""
+    """Raises InputError if too many files are bad, or too few are left; lists the bad ones."""
     bad = sum(summary["unreadable"].values())
     is_bad = bad > request.max_unreadable_fraction * summary["image_files"]
     is_small = summary["images"] < MIN_IMAGES
@@ -222,7 +222,7 @@ def _check_files(request, folders, cache, summary, lines):
 def _list_files(folders, cache, lines):
     """Writes the list of bad files for an error; returns where it is.
 
-    Not in the run folder, which may be another run's.
+    It is not in the run folder, which may belong to another run.
     """
     path = cache / report.BAD_IMAGES_FILE
     try:
@@ -234,13 +234,13 @@ def _list_files(folders, cache, lines):
 
 
 def _low_contrast_error(folders, summary, listed, auto_range):
-    """The error where most images have low contrast.
+    """The error for a folder in which most images have low contrast.
 
     Args:
-        folders: of the images.
-        summary: for data.json.
-        listed: where they are listed.
-        auto_range: of 16-bit images; None: they have 8 bits.
+        folders: Folders of the images.
+        summary: Content for data.json.
+        listed: Where they are listed.
+        auto_range: Range of the 16-bit images; None: they have 8 bits.
     """
     remedy = "remove them, or stretch their contrast"
     if auto_range:

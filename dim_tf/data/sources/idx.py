@@ -1,8 +1,8 @@
-"""Reads idx files, the format of MNIST and of its successors (LeCun, Cortes, Burges 1998).
+"""Reads idx files, the format of MNIST and its successors (LeCun, Cortes, Burges 1998).
 
-Two zero bytes, the type (8: uint8), the number of dimensions, each dimension as a big-endian 32-bit
-number, then the values. No more is read than the expected shape, the header and `MAX_BYTES` allow,
-so that a compressed file cannot grow without bounds.
+A file has two zero bytes, the type (8: uint8), the number of dimensions, each dimension as a
+big-endian 32-bit number, then the values. No more is read than the expected shape, the header and
+`MAX_BYTES` allow, so that a compressed file cannot grow without bounds.
 """
 
 import gzip
@@ -21,15 +21,15 @@ def read_idx(path: Path, expected: tuple[int | None, ...]) -> np.ndarray:
     """An idx file of bytes.
 
     Args:
-        path: the file; compressed with gzip where its name ends in .gz.
-        expected: the shape that it must have; None: any number from 1 on.
+        path: The file; compressed with gzip if its name ends in .gz.
+        expected: The shape that it must have; None: any number from 1 on.
 
     Returns:
-        uint8, shaped as the file says.
+        uint8, in the shape that the file states.
 
     Raises:
-        InputError: it is no such file, has another shape, is truncated, longer than its header says
-            or too large; or it cannot be read.
+        InputError: It is not such a file, has another shape, is truncated, longer than its header
+            says or too large; or it cannot be read.
     """
     dimensions = len(expected)
     try:
@@ -43,7 +43,7 @@ def read_idx(path: Path, expected: tuple[int | None, ...]) -> np.ndarray:
     except OSError as error:
         why = error.strerror or error  # gzip's own errors have no errno
         raise InputError(f"{path} is broken or cannot be read ({why}); get it anew") from error
-    except Exception as error:  # gzip passes on zlib's and struct's errors, and EOFError
+    except Exception as error:  # gzip passes on errors of zlib and struct, and EOFError
         raise InputError(f"{path} is broken ({error}); get it anew") from error
     if len(values) != size:
         count = "more" if len(values) > size else len(values)

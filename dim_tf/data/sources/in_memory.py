@@ -13,14 +13,14 @@ _BATCH = 1024
 
 
 def collect(examples: tf.data.Dataset, count: int) -> Split:
-    """Reads all images, and labels if there are some, of a `tf.data.Dataset`.
+    """Reads all images, and their labels if they have any, from a `tf.data.Dataset`.
 
     Args:
-        examples: of (image,) or (image, label); images uint8 [H, W, C], the shape known.
-        count: how many there are.
+        examples: Examples (image,) or (image, label); images uint8 [H, W, C], with known shape.
+        count: Number of examples.
 
     Raises:
-        InputError: they do not fit into the machine's memory, or there are fewer or more.
+        InputError: They do not fit into the machine's memory, or there are fewer or more.
     """
     spec = examples.element_spec[0]
     needed = count * math.prod(spec.shape)
@@ -30,7 +30,7 @@ def collect(examples: tf.data.Dataset, count: int) -> Split:
             f"{count} images of {spec.shape[0]}x{spec.shape[1]} pixels take {needed / 2**30:.1f} "
             f"GiB; this machine has {memory / 2**30:.1f} GiB of memory; give a smaller --image_size"
         )
-    # Filled batch by batch: joining the batches at the end would take twice the memory.
+    # Filled batch by batch, because joining the batches at the end would take twice the memory.
     images = np.empty((count, *spec.shape), np.uint8)
     labels = []
     start = 0

@@ -13,12 +13,12 @@ SIDE = 96
 def load(request: DataRequest) -> Splits:
     """STL-10: the encoder sees the 100,000 unlabelled images, the probes the 5,000 labelled ones.
 
-    Images of `image_size` pixels are crops of the images' 96x96, as in the paper: the center; in
+    Images of `image_size` pixels are crops of the 96x96 images, as in the paper: the center, or in
     training with random crops, any crop. So there is nothing to fit.
 
     Raises:
-        InputError: the files are missing and could not be downloaded, the size is too large, or
-            the fit is not crop.
+        InputError: The files are missing and could not be downloaded, the size is too large, or the
+            fit is not crop.
     """
     frame = request.frame
     if max(frame.height, frame.width) > SIDE:

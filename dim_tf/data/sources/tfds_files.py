@@ -1,4 +1,4 @@
-"""Reads data sets of TensorFlow Datasets, with an error that says how to get a missing one."""
+"""Reads data sets of TensorFlow Datasets; an error says how to get a missing one."""
 
 import contextlib
 import difflib
@@ -17,7 +17,7 @@ from dim_tf.data.splits import Split, Splits
 from dim_tf.system.errors import InputError
 
 TIMEOUT_SECONDS = 5
-# HTTP status of a server, or of a proxy before it, from which no download succeeds.
+# HTTP status of a server, or of a proxy before it, from which no download can succeed.
 _FAILURES = (407, 500, 502, 503, 504)
 
 
@@ -25,13 +25,13 @@ def load_labelled(name: str, title: str, request: DataRequest, manual_download: 
     """The splits `train` and `test` of a TFDS data set that has the features image and label.
 
     Args:
-        name: of the TFDS data set.
-        title: for the note.
-        request: which images of it.
-        manual_download: as for `prepare`.
+        name: Name of the TFDS data set.
+        title: Title for the note.
+        request: The requested images.
+        manual_download: As for `prepare`.
 
     Raises:
-        InputError: there is no such data set, or its files are missing and could not be
+        InputError: The data set does not exist, or its files are missing and could not be
             downloaded.
     """
     builder = prepared_builder(name, request, manual_download)
@@ -53,8 +53,8 @@ def find_builder(name: str, request: DataRequest):
     """A TFDS builder; its files may still be missing.
 
     Args:
-        name: of the TFDS data set, as NAME[/CONFIG][:VERSION].
-        request: its `data_dir` is TFDS's folder; empty: TFDS's default.
+        name: Name of the TFDS data set, as NAME[/CONFIG][:VERSION].
+        request: Its `data_dir` is TFDS's folder; empty: TFDS's default.
 
     Raises:
         InputError: TFDS has no such data set, or there is no home folder to keep it in.
@@ -83,24 +83,24 @@ def find_builder(name: str, request: DataRequest):
 
 
 def prepared_builder(name: str, request: DataRequest, manual_download: str = ""):
-    """A TFDS builder whose files are there: `find_builder`, then `prepare`."""
+    """A TFDS builder whose files exist: `find_builder`, then `prepare`."""
     return prepare(find_builder(name, request), request, manual_download)
 
 
 def prepare(builder, request: DataRequest, manual_download: str = ""):
-    """Downloads and prepares a builder's files, unless they are there.
+    """Downloads and prepares a builder's files, unless they exist.
 
     Args:
-        builder: of `find_builder`.
-        request: says whether they may be downloaded.
-        manual_download: what the error advises without a network; empty: what holds for any data
-            set of TFDS.
+        builder: Result of `find_builder`.
+        request: Says whether they may be downloaded.
+        manual_download: What the error advises without a network; empty: advice that fits any TFDS
+            data set.
 
     Returns:
         The builder.
 
     Raises:
-        InputError: the files are missing and could not be downloaded.
+        InputError: The files are missing and could not be downloaded.
     """
     if builder.is_prepared():
         return builder
@@ -138,16 +138,16 @@ def read_split(
     """Reads a split into memory, in TFDS's order, whatever number of files it was written to.
 
     Args:
-        builder: of `prepare`.
-        split: its name, or a slice of it such as "train[:90%]".
-        frame: what an image becomes.
-        labels: a function from an example to its label tensor; None: no labels.
-        fit: a function from an image and the frame to the fitted image.
-        image: name of the image feature, of 1 or 3 channels.
-        features: the features to decode, in the form of TFDS's PartialDecoding; None: all.
+        builder: Result of `prepare`.
+        split: Its name, or a slice of it such as "train[:90%]".
+        frame: What an image becomes.
+        labels: A function from an example to its label tensor; None: no labels.
+        fit: A function from an image and the frame to the fitted image.
+        image: Name of the image feature, with 1 or 3 channels.
+        features: The features to decode, in the form of TFDS's PartialDecoding; None: all.
 
     Raises:
-        InputError: the images do not fit into memory, or the files are damaged.
+        InputError: The images do not fit into memory, or the files are damaged.
     """
     import tensorflow_datasets as tfds
 
@@ -159,7 +159,7 @@ def read_split(
         examples = builder.as_dataset(
             split=split,
             shuffle_files=False,
-            # One file after the other: the default takes 16 examples of each in turn.
+            # One file after another: the default takes 16 examples of each in turn.
             read_config=tfds.ReadConfig(interleave_cycle_length=1),
             decoders=None if features is None else tfds.decode.PartialDecoding(features),
         )
@@ -180,20 +180,20 @@ def tfds_order(keys: Sequence[str | int], split: str) -> list[int]:
     It sorts by the MD5 of the split's name and the key.
 
     Args:
-        keys: of the examples, as the data set's TFDS builder gives them.
-        split: the split's name.
+        keys: Keys of the examples, as the data set's TFDS builder gives them.
+        split: Name of the split.
     """
     digests = [hashlib.md5(f"{split}{key}".encode()).digest() for key in keys]
     return sorted(range(len(keys)), key=digests.__getitem__)
 
 
 def why_unreachable(url: str) -> str:
-    """Why a web server does not answer within `TIMEOUT_SECONDS`; empty: it does.
+    """Why a web server does not answer within `TIMEOUT_SECONDS`; empty if it does.
 
-    The environment's proxies are used, as by TFDS.
+    The environment's proxies are used, as in TFDS.
 
     Args:
-        url: an address on it; a HEAD request is sent.
+        url: An address on the server, to which a HEAD request is sent.
     """
     import requests
 

@@ -17,20 +17,20 @@ TRAIN_AND_TEST_SLICES = ("train[:90%]", "train[90%:]")
 
 
 def load(name: str, request: DataRequest) -> Splits:
-    """A data set of TFDS by its name.
+    """A TFDS data set, by name.
 
-    The image is the only image feature, or the one called image. The label is the class label of
-    the supervised keys, or else the only class label, or else there are none. The encoder is
-    trained on the split train; test is the split test, or else validation, or else the last tenth
-    of train.
+    The image is the only image feature, or the one called "image". The label is the class label
+    among the supervised keys, or else the only class label; otherwise there are none. The encoder
+    is trained on the split "train". Test images are the split "test", or else "validation", or else
+    the last tenth of "train".
 
     Args:
         name: NAME[/CONFIG][:VERSION].
-        request: which images of it. Size 0: the images' own size if all have one of at most
+        request: The requested images. Size 0: the images' own size if all have the same, of at most
             `MAX_NATIVE_SIZE` pixels, else `DEFAULT_SIZE`.
 
     Raises:
-        InputError: it is unknown, has no such images or splits, or its files cannot be downloaded.
+        InputError: It is unknown, has no such images or splits, or its files cannot be downloaded.
     """
     builder = tfds_files.find_builder(name, request)
     image, label = _find_image(builder), _find_label(builder)
@@ -103,7 +103,7 @@ def _find_image(builder):
 
 
 def _find_label(builder):
-    """The name of the label; None: there is none, or an ambiguous one."""
+    """The name of the label; None if there is none, or if it is ambiguous."""
     import tensorflow_datasets as tfds
 
     labels = [
@@ -132,7 +132,7 @@ def _choose_splits(builder, label):
             f"{', '.join(names) or 'none'}"
         )
     tests = [name for name in TEST_SPLITS if name in names]
-    # Where the labels of test are withheld, validation may have some.
+    # If the labels of "test" are withheld, "validation" may have some.
     for test in tests:
         if label is not None and _has_labels(builder, test, label):
             return "train", test, True
@@ -152,5 +152,5 @@ def _has_labels(builder, split, label):
 
 
 def _fit_color(image, frame):
-    """As `image_ops.fit_image`, without transparency."""
+    """Like `image_ops.fit_image`, without transparency."""
     return image_ops.fit_image(image[..., :3], frame)

@@ -36,10 +36,10 @@ class TinyImageNetFiles:
         """Reads the names of classes and files.
 
         Args:
-            path: the archive, or the folder tiny-imagenet-200.
+            path: The archive, or the folder tiny-imagenet-200.
 
         Raises:
-            InputError: files are missing or not as expected.
+            InputError: Files are missing or not as expected.
         """
         self.tree = FileTree(path)
         self._root = "" if path.is_dir() else f"{ROOT}/"
@@ -56,10 +56,10 @@ class TinyImageNetFiles:
         """A split's images: key, file and class number.
 
         Args:
-            split: train, or test: the archive's folder val.
+            split: "train", or "test", which is the archive's folder val.
 
         Raises:
-            InputError: there are none, or one has no known class.
+            InputError: There are none, or one has no known class.
         """
         if split == "train":
             names = (name.removeprefix(self._root) for name in self.tree.names())
@@ -85,7 +85,7 @@ class TinyImageNetFiles:
         """A split, in TFDS's order.
 
         Raises:
-            InputError: an image is missing or broken.
+            InputError: An image is missing or broken.
         """
         examples = self.list_examples(split)
         order = tfds_files.tfds_order([key for key, _, _ in examples], split)
@@ -131,13 +131,13 @@ class TinyImagenet(tfds.core.GeneratorBasedBuilder):
 
 
 def load(request: DataRequest) -> Splits:
-    """Tiny ImageNet's 100,000 training images, and as test images its 10,000 of validation.
+    """Tiny ImageNet's 100,000 training images, with its 10,000 validation images as test images.
 
-    Where `data_dir` holds tiny-imagenet-200.zip or the unpacked folder tiny-imagenet-200, they are
-    read; else TFDS's copy, which is downloaded where it is missing. All give the same.
+    If `data_dir` contains tiny-imagenet-200.zip or the unpacked folder tiny-imagenet-200, they are
+    read; else TFDS's copy, which is downloaded if it is missing. All give the same images.
 
     Raises:
-        InputError: files are missing or broken, or could not be downloaded.
+        InputError: Files are missing or broken, or could not be downloaded.
     """
     frame = request.frame
     files = _find_files(request.data_dir)

@@ -1,7 +1,7 @@
 """STL-10's protocol on Tiny ImageNet: many images without labels, few with, of other classes.
 
-A stand-in for STL-10 (Coates et al. 2011, https://proceedings.mlr.press/v15/coates11a.html), not a
-part of it: the images are Tiny ImageNet's.
+It is a substitute for STL-10 (Coates et al. 2011,
+https://proceedings.mlr.press/v15/coates11a.html), not a part of it: the images are Tiny ImageNet's.
 """
 
 import hashlib
@@ -19,14 +19,14 @@ LABELLED, UNLABELLED = 10, 100
 def draw_classes(wordnet_ids: Sequence[str]) -> tuple[list[int], list[int]]:
     """The labelled and the unlabelled classes, as indices: by the SHA-256 of their WordNet IDs.
 
-    The ten smallest hashes are those with labels, the next hundred those without; the rest is not
-    used. So the draw depends on nothing but the IDs.
+    The classes with the ten smallest hashes are labelled, the next hundred are unlabelled, and the
+    rest is not used. So the draw depends only on the IDs.
 
     Args:
-        wordnet_ids: of all classes, such as n01443537.
+        wordnet_ids: IDs of all classes, such as n01443537.
 
     Returns:
-        Indices into `wordnet_ids`, of each kind in ascending order.
+        Indices into `wordnet_ids`, each kind in ascending order.
     """
     digests = [hashlib.sha256(wordnet_id.encode()).hexdigest() for wordnet_id in wordnet_ids]
     drawn = sorted(range(len(wordnet_ids)), key=digests.__getitem__)
@@ -34,13 +34,13 @@ def draw_classes(wordnet_ids: Sequence[str]) -> tuple[list[int], list[int]]:
 
 
 def load(request: DataRequest) -> Splits:
-    """Tiny ImageNet's images, the encoder's without labels, the probes' of ten other classes.
+    """Tiny ImageNet's images: the encoder's without labels, the probes' of ten other classes.
 
     The encoder sees 50,000 images of 100 classes without their labels; probes are trained on the
     5,000 training images of 10 other classes and tested on their 500 validation images.
 
     Raises:
-        InputError: as for Tiny ImageNet.
+        InputError: As for Tiny ImageNet.
     """
     whole = tiny_imagenet.load(request)
     labelled, unlabelled = draw_classes([name.split()[0] for name in whole.label_names])

@@ -1,1 +1,1 @@
-"""The measures, a file each, listed by name in `dim_tf.registry.MEASURES`."""
+"""The measures, one file each, listed by name in `dim_tf.registry.MEASURES`."""

@@ -24,19 +24,19 @@ ASSIGNED_ENDPOINT = "global"  # which the head of a clustering model sees
 
 @dataclass(frozen=True)
 class Clusters:
-    """k-means of each endpoint's features, as many clusters as classes.
+    """k-means of each endpoint's features, with as many clusters as classes.
 
-    Accuracy (Xie et al. 2016, section 4.2): each cluster is assigned to one class, so that most
+    Accuracy (Xie et al. 2016, section 4.2): each cluster is assigned to one class such that most
     images fall into their own class (Kuhn 1955, the Hungarian method). NMI: mutual information of
-    cluster and class, over the mean of their entropies. A model that assigns images to clusters
-    (`dec`, `dac`, `imsat`, `iic`) has both for its own assignment too.
+    cluster and class, divided by the mean of their entropies. For a model that assigns images to
+    clusters (`dec`, `dac`, `imsat`, `iic`), both are also measured for its own assignment.
 
     Attributes:
-        representation: its labels are classes. k-means sees its training images, or 10,000 of
-            them, drawn by each seed, where there are more.
-        seeds: runs to average; seeds count from 0.
-        starts: initialisations tried by each run; the best is kept.
-        assign: the model's own assignment: global features [N, D] -> int [N], the cluster of each
+        representation: A representation whose labels are classes. k-means sees its training images;
+            if there are more than 10,000, each seed draws 10,000 of them.
+        seeds: Number of runs to average; seeds count from 0.
+        starts: Number of initialisations that each run tries; the best is kept.
+        assign: The model's own assignment: global features [N, D] -> int [N], the cluster of each
             image; None for a model without one.
     """
 
@@ -94,8 +94,8 @@ class Clusters:
             correct, nmi = [], []
             for seed in range(self.seeds):
                 indices = _drawn_indices(len(features), seed)
-                # Fewer clusters than classes where fewer features differ, as of a constant.
-                # Without its copy of the features, as these are a copy already.
+                # Fewer clusters than classes if fewer features differ, as for a constant. Without
+                # k-means' own copy of the features, because these are a copy already.
                 kmeans = KMeans(num_classes, n_init=self.starts, random_state=seed, copy_x=False)
                 clusters = kmeans.fit_predict(features[indices])
                 test_clusters = kmeans.predict(self.representation.test[endpoint])
@@ -115,7 +115,7 @@ class Clusters:
             for features in (self.representation.train, self.representation.test)
         )
         class_of = assign_classes(train, data.train.labels, len(data.label_names))
-        # A cluster that no training image is in has no class.
+        # A cluster without training images has no class.
         class_of = np.pad(class_of, (0, max(0, test.max() + 1 - len(class_of))), constant_values=-1)
         correct = class_of[test] == data.test.labels
         yield accuracy("assigned_accuracy", ASSIGNED_ENDPOINT, [correct])
@@ -137,16 +137,16 @@ def _drawn_indices(count, seed):
 
 
 def assign_classes(clusters: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """The class of each cluster, one to one, so that most images are in their own class.
+    """The class of each cluster, one to one, such that most images are in their own class.
 
     Args:
         clusters: int [N], from 0; there may be more clusters than classes.
         labels: int [N], in 0 ... num_classes - 1.
-        num_classes: number of classes.
+        num_classes: Number of classes.
 
     Returns:
         int [max(num_classes, largest cluster + 1)], the class of each cluster; -1 for a cluster
-        that is left without one.
+        that gets no class.
     """
     counts = np.zeros((max(num_classes, clusters.max() + 1), num_classes), np.int64)
     np.add.at(counts, (clusters, labels), 1)

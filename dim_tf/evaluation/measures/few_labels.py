@@ -13,18 +13,18 @@ from dim_tf.evaluation.representation import Representation
 
 @dataclass(frozen=True)
 class FewLabels:
-    """The linear probe of `probes`, on few percent of the training images.
+    """The linear probe of `probes`, trained on a few percent of the training images.
 
-    The images are drawn class by class with each seed, at least one of each. By the authors' recipe
-    the probe takes as many steps as on all of them; the fast one trains to the end.
+    The images are drawn class by class with each seed, at least one of each class. By the authors'
+    recipe, the probe takes as many steps as on all images; the fast one trains until it converges.
 
     Attributes:
-        representation: what it is trained on; its labels are classes.
-        epochs: of all training images; they decide the number of steps.
-        seeds: draws and trainings to average; seeds count from 0.
-        learning_rate: before the drop.
-        percentages: of each class.
-        fast: whether the fast recipe is taken, see `Probe`.
+        representation: The representation on which it is trained; its labels are classes.
+        epochs: Epochs over all training images; they determine the number of steps.
+        seeds: Number of draws and trainings to average; seeds count from 0.
+        learning_rate: Learning rate before the drop.
+        percentages: Percentages of each class.
+        fast: Whether to use the fast recipe; see `Probe`.
     """
 
     representation: Representation
@@ -67,7 +67,7 @@ class FewLabels:
         for percent in self.percentages:
             for endpoint, features in self.representation.train.items():
                 test_features = self.representation.test[endpoint]
-                # Repeated to the length of an epoch of all images.
+                # Repeated to the length of an epoch over all images.
                 indices = [
                     np.resize(stratified_indices(labels, percent, seed), len(labels))
                     for seed in range(self.seeds)
@@ -100,8 +100,8 @@ def stratified_indices(labels: np.ndarray, percent: float, seed: int) -> np.ndar
 
     Args:
         labels: int [N], classes.
-        percent: of each class, rounded.
-        seed: of the draw and the order.
+        percent: Percentage of each class, rounded.
+        seed: Seed of the draw and the order.
 
     Returns:
         int [K].

@@ -29,18 +29,19 @@ from keras_models.nn import layers
 class FineTuning:
     """Semi-supervised learning and full supervision (Hjelm et al. 2019, section 4.1, Table 2).
 
-    A hidden layer of 200 units and a classifier are put on the endpoint conv; all weights are
+    A hidden layer of 200 units and a classifier are put on the endpoint conv. All weights are
     trained by the probes' recipe, on the labelled fraction of the training images. The fully
-    supervised network is the same from random weights.
+    supervised network is the same, from random weights.
 
     Attributes:
-        encoders: the trained and the random one; copies of them are trained.
-        data: the images, whose labels are classes.
-        epochs: of all training images; they decide the number of steps for every fraction.
-        label_fraction: of the training images, in (0, 1].
-        learning_rate: before the drop.
-        seed: of the head, the order of the images, and which of them have a label.
-        max_features: numbers of conv that the head sees; a larger conv is averaged over its
+        encoders: The trained and the random encoder; copies of them are trained.
+        data: The images, whose labels are classes.
+        epochs: Epochs over all training images; they determine the number of steps for every
+            fraction.
+        label_fraction: Labelled fraction of the training images, in (0, 1].
+        learning_rate: Learning rate before the drop.
+        seed: Seed of the head, the order of the images, and which of them have a label.
+        max_features: Numbers of conv that the head sees; a larger conv is averaged over its
             locations.
     """
 
@@ -80,7 +81,7 @@ class FineTuning:
 
     def run(self) -> Iterator[Result]:
         train, test = self.data.train, self.data.test
-        # Repeated to the length of an epoch of all images.
+        # Repeated to the length of an epoch over all images.
         indices = np.resize(self._labelled_indices(), len(train))
         encoders = {"fine_tuned": self.encoders.trained, "fully_supervised": self.encoders.random}
         for name, encoder in encoders.items():
@@ -129,10 +130,10 @@ class EncoderClassifier(keras.Model):
     """An encoder with a small head on one endpoint: uint8 images [N, H, W, C] -> logits.
 
     Args:
-        encoder: built; trained together with the head.
-        endpoint: the input of the head.
-        num_classes: logits of an image.
-        max_features: numbers of the endpoint that the head sees.
+        encoder: Built; it is trained together with the head.
+        endpoint: The input of the head.
+        num_classes: Number of logits per image.
+        max_features: Numbers of the endpoint that the head sees.
     """
 
     def __init__(self, encoder: keras.Model, endpoint: str, num_classes: int, max_features: int):

@@ -26,14 +26,14 @@ CHUNK_SIZE = 500
 class Geometry:
     """Alignment and uniformity (Wang & Isola 2020) and effective rank (Roy & Vetterli 2007).
 
-    None ranks representations by itself: a constant is perfectly aligned, noise perfectly uniform
-    and of full rank.
+    None of these ranks representations by itself: a constant is perfectly aligned, and noise is
+    perfectly uniform and of full rank.
 
     Attributes:
-        representation: its test images are measured.
-        encode: images -> their representation, by the same encoder; None leaves out alignment,
-            which needs features of augmented images.
-        seed: of the augmentations.
+        representation: Its test images are measured.
+        encode: images -> their representation, by the same encoder; None: without alignment, which
+            needs features of augmented images.
+        seed: Seed of the augmentations.
     """
 
     representation: Representation
@@ -80,7 +80,7 @@ class Geometry:
                 yield Result("alignment", endpoint, alignment(features, views.test[endpoint]))
 
     def _two_views(self) -> EvaluationData:
-        """One random view of the test images as training images, another as test images."""
+        """One random view of the test images as training images, and another as test images."""
         data = self.representation.data
         images, labels = data.test.images[:MAX_IMAGES], data.test.labels[:MAX_IMAGES]
 
@@ -104,11 +104,11 @@ SPEC = MeasureSpec(lambda context: Geometry(context.representation, context.enco
 
 
 def alignment(view1: np.ndarray, view2: np.ndarray) -> float:
-    """Mean squared distance of two views' features, scaled to unit length: in [0, 4].
+    """Mean squared distance between two views' features, scaled to unit length: in [0, 4].
 
     Args:
         view1: float32 [N, F], features of one view of each image.
-        view2: float32 [N, F], of another view of the same images.
+        view2: float32 [N, F], features of another view of the same images.
     """
     total = 0.0
     for first in range(0, len(view1), CHUNK_SIZE):
@@ -125,12 +125,12 @@ def uniformity(features: np.ndarray) -> float:
         features: float32 [N, F], scaled to unit length here.
 
     Raises:
-        RunError: there are no pairs.
+        RunError: There are no pairs.
     """
     if len(features) < 2:
         raise RunError("uniformity is of pairs of images, and there is one image")
     units = _normalise(features)
-    squares = (units**2).sum(axis=1)  # 1, and 0 of a feature of zeros
+    squares = (units**2).sum(axis=1)  # 1, or 0 for a feature of zeros
     n = len(units)
     total = 0.0
     for first in range(0, n, CHUNK_SIZE):
@@ -150,11 +150,11 @@ def effective_rank(features: np.ndarray) -> float:
         features: float32 [N, F].
 
     Returns:
-        The exponential of the entropy of the singular values over their sum, of the features less
-        their mean.
+        The exponential of the entropy of the singular values, divided by their sum, of the centred
+        features.
     """
     mean, variance = moments(features)
-    varying = np.isfinite(variance)  # the others vary by rounding alone
+    varying = np.isfinite(variance)  # the others vary only by rounding
     if not varying.any():
         return 1.0
     centred = (features[:, varying] - mean[varying]).astype(np.float64)
@@ -164,6 +164,6 @@ def effective_rank(features: np.ndarray) -> float:
 
 
 def _normalise(features):
-    """Scales each feature to length 1; one of zeros stays so."""
+    """Scales each feature to length 1; features of zeros stay zero."""
     length = np.linalg.norm(features, axis=1, keepdims=True)
     return features / np.where(length > 0, length, 1.0)

@@ -21,13 +21,13 @@ TEMPERATURE = 0.07  # of the votes
 class NearestNeighbours:
     """k-nearest-neighbour classification by cosine similarity (Wu et al. 2018, section 3.4).
 
-    A neighbour of similarity s votes for its label with weight exp(s / temperature). Without
-    labels there are figures alone.
+    A neighbour of similarity s votes for its label with weight exp(s / temperature). Without labels
+    there are only figures.
 
     Attributes:
-        representation: the neighbours of its test images are training images.
-        k: neighbours that vote.
-        temperature: of the votes.
+        representation: The neighbours of its test images are training images.
+        k: Number of neighbours that vote.
+        temperature: Temperature of the votes.
     """
 
     representation: Representation
@@ -80,7 +80,7 @@ class NearestNeighbours:
                 )
 
     def figures(self) -> list[NeighbourPanel]:
-        """Of the first test images, by the global feature; none where there is none."""
+        """Neighbours of the first test images by the global feature; none without that feature."""
         if "global" not in self.representation.train:
             return []
         return neighbour_panels(self.representation)
@@ -95,10 +95,10 @@ def votes(
     """The sums of the neighbours' weights by class, or by attribute; the weights sum to 1.
 
     Args:
-        similarity: float [N, k], of the neighbours, the most similar first.
-        labels: int [N, k], their classes, or [N, k, A], their attributes, 0 or 1.
-        num_classes: C; of attributes without effect.
-        temperature: a similarity s weighs exp(s / temperature).
+        similarity: float [N, k], similarities of the neighbours, the most similar first.
+        labels: int [N, k], their classes; or [N, k, A], their attributes, 0 or 1.
+        num_classes: C; has no effect for attributes.
+        temperature: A similarity s has the weight exp(s / temperature).
 
     Returns:
         float64 [N, C] or [N, A].
@@ -114,8 +114,8 @@ def class_votes(weights: np.ndarray, labels: np.ndarray, num_classes: int) -> np
     """Sums of the neighbours' weights by class.
 
     Args:
-        weights: float [N, k], of each neighbour.
-        labels: int [N, k], its class.
+        weights: float [N, k], weight of each neighbour.
+        labels: int [N, k], class of each neighbour.
         num_classes: C.
 
     Returns:
@@ -131,7 +131,7 @@ def neighbour_panels(
 ) -> list[NeighbourPanel]:
     """The neighbours of the first test images by the global feature.
 
-    By L1 distance, as the paper shows them, and by cosine similarity.
+    By L1 distance, as in the paper, and by cosine similarity.
     """
     data = representation.data
     queries = representation.test["global"][:num_queries]

@@ -1,4 +1,4 @@
-"""Mutual information gap: whether each factor is in one number of the feature, and in one only.
+"""Mutual information gap: whether each factor is in one number of the feature, and only in one.
 
 Chen et al. 2018, section 4, eq. 6, https://arxiv.org/abs/1802.04942.
 """
@@ -21,14 +21,14 @@ BINS = 20
 class MutualInformationGap:
     """The mean over the factors v of (I(z_j; v) - max_{k≠j} I(z_k; v)) / H(v), j the best number.
 
-    1 where each factor is a function of one number of the feature and no other number knows of it;
-    0 where the two that know most know equally much, as where the feature is constant, or has each
-    number twice. The factors are the attributes; of images with one class, the class is the only
-    factor. Only "global" is measured.
+    It is 1 if each factor is a function of one number of the feature and no other number has
+    information about it. It is 0 if the two most informative numbers are equally so, as when the
+    feature is constant or has each number twice. The factors are the attributes; for images with
+    one class, the class is the only factor. Only "global" is measured.
 
     Attributes:
-        representation: its test images are measured.
-        bins: equal intervals between a number's least and largest value.
+        representation: Its test images are measured.
+        bins: Number of equal intervals between a number's smallest and largest value.
     """
 
     representation: Representation
@@ -68,12 +68,12 @@ SPEC = MeasureSpec(
 
 
 def information_gaps(features: np.ndarray, factors: np.ndarray, bins: int) -> list[float | None]:
-    """The gap of each factor, in [0, 1]; None for one that has one value.
+    """The gap of each factor, in [0, 1]; None for a factor with only one value.
 
     Args:
-        features: float32 [N, D]; of D = 1, the gap is to a number that knows nothing.
+        features: float32 [N, D]; if D = 1, the gap is to a number without information.
         factors: int64 [N, K], values from 0.
-        bins: equal intervals between a number's least and largest value.
+        bins: Number of equal intervals between a number's smallest and largest value.
     """
     codes = _discretised(features, bins)  # [N, D]
     gaps: list[float | None] = []
@@ -89,7 +89,7 @@ def information_gaps(features: np.ndarray, factors: np.ndarray, bins: int) -> li
 
 
 def _discretised(features, bins):
-    """The number of the interval of each value, 0 to bins - 1; 0 of a constant."""
+    """The number of each value's interval, 0 to bins - 1; 0 for a constant."""
     low, high = features.min(axis=0), features.max(axis=0)
     width = np.where(high > low, high - low, 1).astype(np.float64)
     return np.minimum((features - low) / width * bins, bins - 1).astype(np.int64)

@@ -1,7 +1,7 @@
 """MINE: mutual information of images and their features (Belghazi et al. 2018; Hjelm et al. 2019).
 
-Section 4.1 of the latter: a Donsker-Varadhan estimate by a new discriminator, independent of the
-critic that the encoder was trained with.
+As in section 4.1 of the latter: a Donsker-Varadhan estimate by a new discriminator, independent of
+the critic with which the encoder was trained.
 """
 
 from collections.abc import Callable, Iterator
@@ -35,15 +35,15 @@ class ImageFeatureInformation:
     """I(X; Y) of an image and its global feature, by the Donsker-Varadhan bound.
 
     The true value for a deterministic encoder is the entropy of Y, which has no limit for
-    continuous Y: measured is how much of it a small convolutional discriminator finds, at most
-    log 100,000 nats (see `kl_divergence`). Only "global" is measured.
+    continuous Y. Measured is how much of it a small convolutional discriminator finds, at most log
+    100,000 nats (see `kl_divergence`). Only "global" is measured.
 
     Attributes:
-        representation: its training images train the discriminator, its test images are measured.
-        steps: of training.
-        batch_size: images in a step, or all where there are fewer.
-        seeds: trainings to average; seeds count from 0.
-        learning_rate: at the first step.
+        representation: Its training images train the discriminator, its test images are measured.
+        steps: Training steps.
+        batch_size: Images per step, or all images if there are fewer.
+        seeds: Number of trainings to average; seeds count from 0.
+        learning_rate: Learning rate at the first step.
     """
 
     representation: Representation
@@ -105,7 +105,7 @@ def image_trunk(shape: tuple[int, ...]) -> keras.Model:
 
 
 def identity_trunk(shape: tuple[int, ...]) -> keras.Model:
-    """The branch for vectors, which leaves them as they are: [N, F] -> [N, F].
+    """The branch for vectors, which leaves them unchanged: [N, F] -> [N, F].
 
     Args:
         shape: (F,).
@@ -124,16 +124,16 @@ def mutual_information(
     """I(A; B) in nats, estimated from below.
 
     Args:
-        train: samples that the discriminator is trained on: A, [N, ...], and B, float32 [N, D].
-        test: samples that the bound is evaluated on, likewise; at least 2.
-        training: optimizer settings and steps.
-        build_trunk: shape of a sample of A -> the branch of the discriminator for A.
+        train: Samples on which the discriminator is trained: A, [N, ...], and B, float32 [N, D].
+        test: Samples on which the bound is evaluated, in the same form; at least 2.
+        training: Optimizer settings and steps.
+        build_trunk: Shape of a sample of A -> the branch of the discriminator for A.
 
     Returns:
-        `kl_bound` of the test samples, which noise may make negative.
+        `kl_bound` of the test samples, which may be negative because of noise.
 
     Raises:
-        RunError: the discriminator diverged.
+        RunError: The discriminator diverged.
     """
     mean, variance = moments(train[1])
     with tf.device("CPU"):

@@ -29,18 +29,18 @@ CHUNK_SIZE = 8192  # features scored at once
 class NeuralDependencyMeasure:
     """Total correlation of the global feature's numbers, by the Donsker-Varadhan bound.
 
-    KL(joint distribution of the numbers ‖ product of their marginals). In a sample of the
-    product each number comes from another image. 0 where the numbers are independent,
-    also where they are constant, so it does not rank representations. A map of each number by
-    itself, as the sigmoid, does not change the true value, only how well a discriminator estimates
-    it; the paper gives both values. Only "global" is measured.
+    It is KL(joint distribution of the numbers ‖ product of their marginals). In a sample of the
+    product, each number comes from another image. It is 0 if the numbers are independent, and also
+    if they are constant, so it does not rank representations. A map of each number separately, such
+    as the sigmoid, does not change the true value, only how well a discriminator estimates it; the
+    paper gives both values. Only "global" is measured.
 
     Attributes:
-        representation: its training images train the discriminator, its test images are measured.
-        steps: of training.
-        batch_size: features in a step, or all where there are fewer.
-        seeds: trainings to average; seeds count from 0.
-        learning_rate: at the first step.
+        representation: Its training images train the discriminator, its test images are measured.
+        steps: Training steps.
+        batch_size: Features per step, or all features if there are fewer.
+        seeds: Number of trainings to average; seeds count from 0.
+        learning_rate: Learning rate at the first step.
     """
 
     representation: Representation
@@ -94,15 +94,15 @@ def total_correlation(train: np.ndarray, test: np.ndarray, training: MeasureTrai
     """Total correlation in nats: KL(p(y) ‖ p(y_1) ··· p(y_D)), estimated from below.
 
     Args:
-        train: float32 [N, D], samples that the discriminator is trained on.
-        test: float32 [M, D], samples that the bound is evaluated on.
-        training: optimizer settings and steps.
+        train: float32 [N, D], samples on which the discriminator is trained.
+        test: float32 [M, D], samples on which the bound is evaluated.
+        training: Optimizer settings and steps.
 
     Returns:
-        `kl_bound` of the test samples, which noise may make negative.
+        `kl_bound` of the test samples, which may be negative because of noise.
 
     Raises:
-        RunError: the discriminator diverged.
+        RunError: The discriminator diverged.
     """
     mean, variance = moments(train)
     samples = tf.constant(standardise(train, mean, variance))
@@ -128,7 +128,7 @@ def total_correlation(train: np.ndarray, test: np.ndarray, training: MeasureTrai
 
 
 def _shuffles(features: tf.Tensor, random: StepRandom, count: int) -> list[tf.Tensor]:
-    """`count` copies of features [N, D], each of the D columns in a random order of its own."""
+    """`count` copies of features [N, D], with each of the D columns in its own random order."""
     n, dim = features.shape
     columns = tf.transpose(features)
     shuffled = []
@@ -139,7 +139,7 @@ def _shuffles(features: tf.Tensor, random: StepRandom, count: int) -> list[tf.Te
 
 
 def _score(discriminator, features):
-    """The scores of features, a chunk at a time."""
+    """The scores of features, one chunk at a time."""
     chunks = [
         discriminator(features[first : first + CHUNK_SIZE])
         for first in range(0, len(features), CHUNK_SIZE)

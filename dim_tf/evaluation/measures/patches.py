@@ -22,13 +22,13 @@ THUMBNAIL = 64  # pixels a side, at most
 
 @dataclass(frozen=True)
 class LocalComponents:
-    """The principal components of local features, and local maps of test images in their colours.
+    """The principal components of local features, and test images' local maps in their colours.
 
-    The value says how much of the features the colours show, not how good they are.
+    The value says how much of the features the colours show, not how good the features are.
 
     Attributes:
-        context: its encoder has the endpoint "local"; the components are fitted on training images,
-            and test images are shown, both evenly spaced.
+        context: Its encoder has the endpoint "local". The components are fitted on training images,
+            and test images are shown; both are evenly spaced in the data.
     """
 
     context: MeasureContext

@@ -26,18 +26,18 @@ NUM_SHOWN = 3  # dimensions that fit best, and as many that fit worst
 class PriorMatch:
     """The distance of the global feature, mapped into the prior's support, from the prior.
 
-    Accuracy of a discriminator 1000-200-1 that is trained from scratch on the training images and
-    samples of the prior: 0.5 where it cannot tell them apart. And the mean over the dimensions of
-    the Kolmogorov-Smirnov distance of feature and prior: 0 where each dimension by itself follows
-    the prior. Only "global" is measured.
+    The first metric is the accuracy of a discriminator 1000-200-1 that is trained from scratch on
+    the training images and samples of the prior: 0.5 if it cannot tell them apart. The second is
+    the mean over the dimensions of the Kolmogorov-Smirnov distance between feature and prior: 0 if
+    each single dimension follows the prior. Only "global" is measured.
 
     Attributes:
-        representation: what is measured.
-        prior: one of `keras_models.priors.NAMES`.
-        steps: of the discriminator's training.
-        batch_size: features in a step, or all where there are fewer.
-        learning_rate: at the first step.
-        seed: of the discriminator and the prior's samples.
+        representation: The representation that is measured.
+        prior: One of `keras_models.priors.NAMES`.
+        steps: Steps of the discriminator's training.
+        batch_size: Features per step, or all features if there are fewer.
+        learning_rate: Learning rate at the first step.
+        seed: Seed of the discriminator and of the prior's samples.
     """
 
     representation: Representation
@@ -136,7 +136,7 @@ class PriorMatch:
 
 
 def _needs_matched_vector(context: MeasureContext) -> str:
-    """One global feature an image, matched with the prior in training, is required."""
+    """One global feature per image, matched with the prior in training, is required."""
     if context.encoders is None or not context.experiment.model.matched_prior:
         return (
             "needs an encoder that prior matching trained: that of a run of --model=aae, or of "

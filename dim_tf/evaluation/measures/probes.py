@@ -38,22 +38,22 @@ FAST_STEPS = 300  # at least
 class Probe:
     """A classifier on each endpoint of a representation.
 
-    By the authors' recipe it is measured on the test images after the last epoch, never the best
-    one. The linear probe standardises each feature by the training images: otherwise its accuracy
-    after so few steps would depend on the scale of the features, which is not what a probe is to
-    measure. The MLP has batch norm for that.
+    By the authors' recipe it is measured on the test images after the last epoch, never after the
+    best one. The linear probe standardises each feature by the training images; otherwise its
+    accuracy after so few steps would depend on the scale of the features, which a probe should not
+    measure. In the MLP, batch norm does this.
 
-    That recipe takes few steps on few images. The fast one trains to the end on any number: the
-    linear probe is a logistic regression, which has one solution; the MLP takes at least
-    `FAST_STEPS` steps.
+    That recipe takes few steps if there are few images. The fast one trains until it converges on
+    any number of images: the linear probe is a logistic regression, which has one solution; the MLP
+    takes at least `FAST_STEPS` steps.
 
     Attributes:
-        representation: what it is trained on.
-        hidden: whether there is a hidden layer of 200 units (batch norm, ReLU, dropout 0.1).
-        epochs: of training by the authors' recipe.
-        seeds: trainings to average; seeds count from 0.
-        learning_rate: before the drop, likewise.
-        fast: whether the fast recipe is taken.
+        representation: The representation on which it is trained.
+        hidden: Whether there is a hidden layer of 200 units (batch norm, ReLU, dropout 0.1).
+        epochs: Epochs of training by the authors' recipe.
+        seeds: Number of trainings to average; seeds count from 0.
+        learning_rate: Learning rate before the drop, by the authors' recipe.
+        fast: Whether to use the fast recipe.
     """
 
     representation: Representation
@@ -86,7 +86,7 @@ class Probe:
 
     @property
     def training(self) -> ProbeTraining:
-        """How it is trained, unless by logistic regression."""
+        """How the probe is trained, unless by logistic regression."""
         if self.fast:
             return fast_training(len(self.representation.data.train))
         return ProbeTraining(self.epochs, self.learning_rate)
@@ -177,18 +177,18 @@ class Probe:
         """Trains the probes of all seeds.
 
         Args:
-            features: float32 [N, F], what they are trained on.
+            features: float32 [N, F], features on which they are trained.
             labels: int [N], classes; or int [N, A], attributes 0 or 1.
             test_features: float32 [M, F].
-            indices: for each seed the images of an epoch, int [K], the same number for all; None:
+            indices: For each seed the images of an epoch, int [K], the same number for all; None:
                 all images.
 
         Returns:
-            The predicted probabilities of the test features: float32 [trainings, M, classes]; a
-            training for each seed, or the only one where the problem has one solution.
+            The predicted probabilities of the test features: float32 [trainings, M, classes]; one
+            training for each seed, or only one if the problem has one solution.
 
         Raises:
-            RunError: the training diverged.
+            RunError: The training diverged.
         """
         data = self.representation.data
         outputs = len(data.label_names)
@@ -223,13 +223,13 @@ def fast_training(images: int) -> ProbeTraining:
 
 
 def is_fast(experiment: Experiment) -> bool:
-    """Whether an experiment's probes are trained by the fast recipe, see --probe."""
+    """Whether the probes of an experiment are trained by the fast recipe; see --probe."""
     probe = experiment.evaluation.probe
     return probe == "fast" or (probe == "auto" and experiment.data.dataset == "folder")
 
 
 def ignored_settings(experiment: Experiment) -> list[str]:
-    """The settings of the authors' recipe that are given though the fast one is taken."""
+    """The settings of the authors' recipe that are given although the fast recipe is used."""
     if not is_fast(experiment):
         return []
     names = ("probe_epochs", "probe_learning_rate")

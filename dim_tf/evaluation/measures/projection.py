@@ -26,13 +26,13 @@ class PlaneProjections:
     """The global feature of some test images in two dimensions.
 
     The values say how far a figure can be trusted, not how good the representation is:
-    trustworthiness (Venna & Kaski 2001) falls with every near point in the plane that is far away
-    in the feature space. Only "global" is measured.
+    trustworthiness (Venna & Kaski 2001) falls with every point that is near in the plane but far
+    away in the feature space. Only "global" is measured.
 
     Attributes:
-        representation: its first test images are shown.
-        max_images: how many of them.
-        seed: of t-SNE.
+        representation: Its first test images are shown.
+        max_images: How many of them are shown.
+        seed: Seed of t-SNE.
     """
 
     representation: Representation
@@ -103,11 +103,12 @@ def principal_components(features: np.ndarray) -> np.ndarray:
         features: float32 [N, F].
 
     Returns:
-        float32 [N, 2], of mean 0; the second column is 0 for F = 1.
+        float32 [N, 2], with mean 0; the second column is 0 if F = 1.
     """
     centred = features - features.mean(axis=0, dtype=np.float64)
     left, singular, right = np.linalg.svd(centred, full_matrices=False)
-    # The sign of a singular vector is arbitrary: its largest weight is made positive.
+    # The sign of a singular vector is arbitrary; it is chosen so that the largest weight is
+    # positive.
     largest = np.abs(right[:2]).argmax(axis=1)
     signs = np.sign(np.take_along_axis(right[:2], largest[:, np.newaxis], axis=1))[:, 0]
     points = np.zeros((len(features), 2), np.float32)
@@ -122,9 +123,9 @@ def neighbour_embedding(
 
     Args:
         features: float32 [N, F].
-        start: [N, 2], the initial points; scaled to the size that the method starts with.
-        perplexity: less than N.
-        seed: of the optimisation.
+        start: [N, 2], the initial points; they are scaled to the size with which the method starts.
+        perplexity: Less than N.
+        seed: Seed of the optimisation.
 
     Returns:
         float32 [N, 2].

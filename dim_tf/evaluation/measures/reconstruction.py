@@ -1,7 +1,8 @@
 """How much of an image its feature keeps: a decoder is trained to reconstruct it.
 
-Hjelm et al. 2019, section 4.1. Their column "MS-SSIM" is single-scale (their code's window has
-sigma 11 and zero padding) and is not comparable with this one, which is that of Wang et al. 2003.
+Hjelm et al. 2019, section 4.1. Their column "MS-SSIM" is single-scale (the window in their code has
+sigma 11 and zero padding). It is not comparable with this MS-SSIM, which is that of Wang et al.
+2003.
 """
 
 from collections.abc import Iterator
@@ -33,16 +34,17 @@ CHUNK_SIZE = 500
 class Reconstruction:
     """MS-SSIM and squared error of test images reconstructed from the global feature.
 
-    The decoder is the paper's (dense 512·4·4, transposed convolutions) or a narrower one, trained
-    with the squared error on the frozen features of the training images. Only "global" is measured.
+    The decoder is the paper's (dense 512·4·4, transposed convolutions) or a narrower one. It is
+    trained with the squared error on the frozen features of the training images. Only "global" is
+    measured.
 
     Attributes:
-        representation: its training images train the decoder, its test images are measured.
-        steps: of training.
-        batch_size: images in a step, or all where there are fewer.
-        width_divisor: of the paper's numbers of filters.
-        learning_rate: at the first step.
-        seed: of the decoder's initial weights and of the batches.
+        representation: Its training images train the decoder, its test images are measured.
+        steps: Training steps.
+        batch_size: Images per step, or all images if there are fewer.
+        width_divisor: Divides the paper's numbers of filters.
+        learning_rate: Learning rate at the first step.
+        seed: Seed of the decoder's initial weights and of the batches.
     """
 
     representation: Representation
@@ -144,7 +146,7 @@ SPEC = MeasureSpec(lambda context: Reconstruction(context.representation))
 
 
 def scale_weights(image_shape: tuple[int, ...]) -> tuple[float, ...]:
-    """The weights of the first scales of Wang et al. 2003, normalised to sum 1.
+    """The weights of the first scales of Wang et al. 2003, normalised to sum to 1.
 
     Args:
         image_shape: (height, width, ...). Each scale halves it.
@@ -153,7 +155,7 @@ def scale_weights(image_shape: tuple[int, ...]) -> tuple[float, ...]:
         The weights of three scales, or of as many as the window fits into.
 
     Raises:
-        RunError: the window does not fit into the image.
+        RunError: The window does not fit into the image.
     """
     side = min(image_shape[:2])
     scales = sum(side // 2**scale >= WINDOW for scale in range(SCALES))
@@ -173,7 +175,7 @@ def ms_ssim(originals: tf.Tensor, reconstructed: tf.Tensor) -> tf.Tensor:
 
     Args:
         originals: float32 [N, H, W, C] in [0, 1].
-        reconstructed: likewise.
+        reconstructed: float32 [N, H, W, C] in [0, 1].
 
     Returns:
         float32 [N].

@@ -1,4 +1,4 @@
-"""A probe whose labels are free: by which right angle an image was rotated."""
+"""A probe whose labels are free: the right angle by which an image was rotated."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,20 +13,21 @@ from dim_tf.evaluation.measure import MetricInfo, Result, accuracy
 from dim_tf.evaluation.measure_spec import Encode, MeasureSpec
 from dim_tf.evaluation.representation import Representation
 
-# As many as docs/LABEL_FREE.md has the reliability of; each is encoded four times.
+# As many as the reliability in docs/LABEL_FREE.md was measured with; each is encoded four times.
 TRAIN_IMAGES, TEST_IMAGES = 300, 250
 
 
 @dataclass(frozen=True)
 class RotationProbe:
-    """Logistic regression on frozen features of rotated images, whose classes are the rotations.
+    """Logistic regression on frozen features of rotated images; the classes are the rotations.
 
-    Of the measures without labels, this one orders representations most as probes with labels do
-    (docs/LABEL_FREE.md). An image's value is the fraction of its rotations that are recognised.
-    Images without an upright, such as aerial ones, show none to any encoder.
+    Among the measures without labels, this one orders representations most like probes with labels
+    do (docs/LABEL_FREE.md). The value of an image is the fraction of its rotations that are
+    recognised. In images that have no upright orientation, such as aerial ones, no encoder can
+    recognise rotations.
 
     Attributes:
-        representation: of the images.
+        representation: The representation of the images.
         encode: images -> their representation, by the same encoder.
     """
 
@@ -35,7 +36,7 @@ class RotationProbe:
 
     @property
     def metrics(self) -> dict[str, MetricInfo]:
-        # It ranks no runs: the verdict alone uses it, and says how reliable it is.
+        # It does not rank runs: only the verdict uses it, and says how reliable it is.
         return {"rotation_probe": MetricInfo("fraction", None, "rotation probe (no labels)")}
 
     @property
@@ -67,9 +68,9 @@ SPEC = MeasureSpec(lambda context: RotationProbe(context.representation, context
 
 
 def _rotated(split: EvaluationSplit, limit: int, storage: ArrayStorage) -> EvaluationSplit:
-    """Images of the whole split, every one of one rotation before those of the next."""
+    """The rotated images of the whole split: all images of one rotation, then those of the next."""
     count = min(limit, len(split))
-    # Not the first ones, which in a folder may all be alike.
+    # Not the first ones, which may all be alike in a folder.
     indices = np.linspace(0, len(split) - 1, count).astype(np.int64)
     rotations = perturbations.rotations(np.ascontiguousarray(split.images[indices]))
     images = storage.new((len(rotations) * count, *rotations.shape[2:]), rotations.dtype)

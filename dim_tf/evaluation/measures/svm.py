@@ -20,14 +20,14 @@ class SupportVectorMachine:
 
     The problem is that of scikit-learn's LinearSVC, whose solver does not converge on thousands of
     features in 1,000 passes; `linear_classifier` solves it. Features are standardised and divided
-    by the root of their number: on many features of unit variance C = 1 would be next to no
-    regularisation. On conv each run draws 10,000 images; where all images are taken there is one
-    run, since the problem has one solution.
+    by the square root of their number: on many features of unit variance, C = 1 would hardly
+    regularise. On conv, each run draws 10,000 images. If all images are used there is only one run,
+    because the problem has one solution.
 
     Attributes:
-        representation: what it is trained on; its labels are classes.
-        runs: trainings to average where images are drawn; their seeds count from 0.
-        max_iterations: of the solver, in each training.
+        representation: The representation on which it is trained; its labels are classes.
+        runs: Number of trainings to average if images are drawn; their seeds count from 0.
+        max_iterations: Limit of the solver's iterations in each training.
     """
 
     representation: Representation
@@ -83,12 +83,12 @@ class SupportVectorMachine:
             yield accuracy("svm", endpoint, correct)
 
     def _count(self, endpoint):
-        """Images that each training sees."""
+        """The number of images in each training."""
         count = len(self.representation.data.train)
         return min(count, MAX_CONV_IMAGES) if endpoint == "conv" else count
 
     def _samples(self, endpoint, count):
-        """The images of each training, None: all."""
+        """The images of each training; None: all."""
         size = self._count(endpoint)
         if size == count:
             yield None

@@ -1,7 +1,7 @@
 """Training curves and histograms, as inline SVG.
 
-The geometry is ours: a chart here is 1 to 5 kB that follows the style sheet (dark, print, phone)
-and needs no script. matplotlib's SVG is ten times as large, in fixed colours.
+We draw the charts ourselves: a chart here takes 1 to 5 kB, follows the style sheet (dark, print,
+phone) and needs no script. matplotlib's SVG is ten times as large and has fixed colours.
 """
 
 import math
@@ -17,7 +17,7 @@ from dim_tf.evaluation.report.formatting import format_number, format_value, is_
 from dim_tf.evaluation.report.rendering import render
 
 CURVE_POINTS = 300  # of a single run
-COMPARED_POINTS = 100  # of each of several runs: smoother, as they cross
+COMPARED_POINTS = 100  # of each of several runs: smoother, because the curves cross
 NUM_COLORS = 10  # of the style sheet
 NUM_DASHES = 4  # likewise
 
@@ -29,8 +29,8 @@ class Run:
     """A run whose curves are drawn.
 
     Attributes:
-        letter: At the end of its curves; empty for a single run.
-        metrics: The lines of metrics.jsonl, in their order.
+        letter: The letter at the end of its curves; empty for a single run.
+        metrics: The lines of metrics.jsonl, in order.
     """
 
     letter: str
@@ -59,7 +59,7 @@ class _Axes(NamedTuple):
 
 
 def aggregate(values: np.ndarray, limit: int) -> np.ndarray:
-    """At most `limit` points: the means of equal stretches, then the last value itself."""
+    """At most `limit` points: the means of equally long stretches, then the last value itself."""
     if len(values) <= limit:
         return values
     stretches = np.array_split(values[:-1], limit - 1)
@@ -123,7 +123,7 @@ def _chart(name: str, runs: Sequence[Run]) -> dict[str, Any] | None:
 
 
 def _value_range(curves: list[np.ndarray]) -> tuple[float, float]:
-    """Ends of the y axis: all curves whole, but for extremes that would flatten the rest."""
+    """The range of the y axis: all curves in full, except extremes that would flatten the rest."""
     lows, highs = [], []
     for values in curves:
         low, high = np.percentile(values, [3, 97])
@@ -156,7 +156,7 @@ def _curves_svg(name: str, curves: list[_Curve], low: float, high: float) -> Mar
 
 
 def histogram(figure: Histogram) -> Markup:
-    """Densities over the same bins, as steps; several differ by dashes too."""
+    """Densities over the same bins, drawn as steps; several also differ by their dashes."""
     edges = np.asarray(figure.edges, float)
     densities = {name: np.asarray(values, float) for name, values in figure.series.items()}
     highest = max((float(values.max()) for values in densities.values()), default=0) or 1.0
@@ -178,7 +178,7 @@ def histogram(figure: Histogram) -> Markup:
 def _axes(
     first: float, last: float, low: float, high: float, x_name: str = "", min_gap: float = 0
 ) -> _Axes:
-    """Axes from `first` to `last` and from `low` to `high`; `min_gap` between ticks of x."""
+    """The axes from `first` to `last` and `low` to `high`; `min_gap` is between ticks of x."""
     width = max(last - first, min_gap or 1e-12)
     return _Axes(
         x_name,

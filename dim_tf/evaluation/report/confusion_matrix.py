@@ -27,7 +27,7 @@ def confusion_matrix(matrix: ConfusionMatrix) -> Markup:
     }
     if len(counts) <= MAX_TABLE_CLASSES:
         return render("confusion_matrix.html", image="", **values)
-    # A pixel a cell. Square roots, so that small fractions are visible too.
+    # One pixel per cell. Square roots, so that small fractions are visible too.
     pixels = (255 * (1 - np.sqrt(fractions))).astype(np.uint8)[..., np.newaxis]
     accuracy = np.trace(counts) / max(counts.sum(), 1)
     return render("confusion_matrix.html", image=data_uri(pixels), accuracy=accuracy, **values)

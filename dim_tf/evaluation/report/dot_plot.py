@@ -28,10 +28,10 @@ class Dot:
 
     Attributes:
         value: Its position on the axis.
-        text: Its name and value, for the tooltip.
+        text: Its name and value, shown in the tooltip.
         css: The style class of its shape and colour.
-        letter: Inside of it; empty for none.
-        interval: The 95% interval; None where it is unknown.
+        letter: The letter inside the dot; empty for none.
+        interval: The 95% interval; None if it is unknown.
     """
 
     value: float
@@ -46,9 +46,9 @@ class Line:
     """The values of one metric.
 
     Attributes:
-        title: Of the metric.
+        title: Title of the metric.
         dots: Its values; the last dot is drawn above the others.
-        summary: At the end of the line.
+        summary: The text at the end of the line.
     """
 
     title: str
@@ -57,7 +57,7 @@ class Line:
 
 
 def run_dot_plot(experiment: dict[str, Any], results: Results) -> Markup:
-    """The metrics of the feature on one axis; empty where there are fewer than two values.
+    """The metrics of the feature on one axis; empty if there are fewer than two values.
 
     Args:
         experiment: The run's settings.
@@ -121,7 +121,7 @@ def legend(entries: Iterable[tuple[str, str, str]]) -> Markup:
 
 
 def dot_plot(lines: Sequence[Line]) -> Markup:
-    """The lines over one axis from a multiple of 10% to another, with labelled ticks."""
+    """The lines over one axis that goes from a multiple of 10% to another, with labelled ticks."""
     values = [v for line in lines for dot in line.dots for v in (dot.value, *(dot.interval or ()))]
     low, high = math.floor(10 * min(values)) / 10, math.ceil(10 * max(values)) / 10
     low, high = max(low, -1.0), max(high, low + 0.1)

@@ -1,4 +1,4 @@
-"""A projection of features as dots, which page.js enlarges until they become images."""
+"""A projection of features as dots, which page.js enlarges until they turn into images."""
 
 import math
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ MAX_NAMES = 20  # classes whose names stand on the plot
 
 @dataclass(frozen=True)
 class _ClassDots:
-    """The dots of a class: `path` has a stroke of no length for each."""
+    """The dots of a class: `path` has a stroke of length 0 for each."""
 
     index: int
     name: str
@@ -32,7 +32,7 @@ def embedding_plots(projections: Sequence[Projection]) -> Markup:
     """The plots; those of the same images share one sheet of them, most of the page's bytes.
 
     Raises:
-        ValueError: As `embedding_plot`.
+        ValueError: As for `embedding_plot`.
     """
     sheet_ids: dict[str, str] = {}
     return Markup().join(
@@ -45,9 +45,9 @@ def embedding_plot(projection: Projection, number: int, sheet_ids: dict[str, str
     """A plot of a projection.
 
     Args:
-        projection: Points, and the label and image of each where it has them.
-        number: Of the plot on its page.
-        sheet_ids: Ids of the page's sheets of images by their content; a new one is added.
+        projection: Points, with the label and image of each if they have them.
+        number: Number of the plot on its page.
+        sheet_ids: Ids of the page's sheets of images, by content; a new one is added.
 
     Raises:
         ValueError: A point is not finite, or the numbers of labels or images and points differ.
@@ -56,7 +56,7 @@ def embedding_plot(projection: Projection, number: int, sheet_ids: dict[str, str
     has_labels = projection.labels is not None
     labels = np.asarray(projection.labels) if has_labels else np.zeros(len(points), int)
     _check(points, labels, projection)
-    order = np.argsort(labels, kind="stable")  # a path a class; the images in the paths' order
+    order = np.argsort(labels, kind="stable")  # one path per class; images in the paths' order
     points, labels = _to_plot(points)[order], labels[order]
     classes = [
         _ClassDots(
@@ -89,7 +89,7 @@ def embedding_plot(projection: Projection, number: int, sheet_ids: dict[str, str
 
 
 def class_style(index: int) -> str:
-    """The style with the colour of a class: one of the style sheet, or 137.5° of hue further."""
+    """The style with the colour of a class: from the style sheet, or 137.5° of hue further on."""
     if index < NUM_COLORS:
         return f"--c:var(--c{index})"
     hue = index * 137.5 % 360
@@ -105,7 +105,7 @@ def _check(points, labels, projection):
 
 
 def _to_plot(points: np.ndarray) -> np.ndarray:
-    """In units of the plot, whose y axis points down; both axes have one scale."""
+    """Points in units of the plot, whose y axis points down; both axes have the same scale."""
     low, high = points.min(axis=0), points.max(axis=0)
     scale = (SIZE - 2 * MARGIN) / (max(high - low) or 1)
     scaled = SIZE / 2 + scale * (points - (low + high) / 2)
@@ -115,7 +115,7 @@ def _to_plot(points: np.ndarray) -> np.ndarray:
 def _place_names(
     centers: dict[int, np.ndarray], names: tuple[str, ...]
 ) -> list[tuple[int, str, float, float]]:
-    """Each name at the center of its class, moved down where it would cover another.
+    """Puts each name at the center of its class, moved down where it would cover another.
 
     Returns:
         (class, name, x, y), from top to bottom.
@@ -138,8 +138,8 @@ def _sheet(
     """All images in one hidden image, from which page.js cuts those that it shows.
 
     Returns:
-        Its id, empty without images; what the template writes of it, None where the page has the
-        same sheet already.
+        Its id, empty without images; and what the template writes for it, None if the page already
+        has the same sheet.
     """
     if images is None:
         return "", None

@@ -1,4 +1,4 @@
-"""Values and names as text. Imports the registry alone, so that any stage can use it."""
+"""Values and names as text. Imports only the registry, so that any stage can use it."""
 
 import json
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ def is_number(value: Any) -> TypeGuard[float]:
     if not isinstance(value, Real):
         return False
     size: Any = abs(value)
-    return bool(size <= LARGEST)  # which NaN is not
+    return bool(size <= LARGEST)  # false for NaN
 
 
 def format_number(value: float) -> str:
@@ -37,7 +37,7 @@ def format_value(value: Any, unit: str = "", percent: str = "%") -> str:
         value: The value; anything but a finite number becomes a dash.
         unit: As in `MetricInfo.unit`: fractions are shown in percent with one decimal, AUCs with
             three decimals, all others by `format_number`.
-        percent: Follows a percentage.
+        percent: Text that follows a percentage.
     """
     if not is_number(value):
         return "–"
@@ -49,13 +49,13 @@ def format_value(value: Any, unit: str = "", percent: str = "%") -> str:
 
 
 def format_std(uncertainty: dict[str, Any], unit: str = "") -> str:
-    """' ± std'; empty without a standard deviation, or with one repetition only."""
+    """' ± std'; empty without a standard deviation, or with only one repetition."""
     known = is_number(uncertainty.get("std")) and (uncertainty.get("n") or 0) > 1
     return f" ± {format_value(uncertainty['std'], unit, percent='')}" if known else ""
 
 
 def confidence_interval(uncertainty: dict[str, Any]) -> tuple[float, float] | None:
-    """The 95% interval; None where it is unknown."""
+    """The 95% interval; None if it is unknown."""
     ends = uncertainty.get("ci95")
     if not ends or not all(is_number(end) for end in ends):
         return None
@@ -63,7 +63,7 @@ def confidence_interval(uncertainty: dict[str, Any]) -> tuple[float, float] | No
 
 
 def format_interval(interval: tuple[float, float] | None, unit: str = "") -> str:
-    """The 95% interval in words; empty for None."""
+    """The 95% interval as text; empty for None."""
     if interval is None:
         return ""
     low, high = (format_value(end, unit) for end in interval)
@@ -71,7 +71,7 @@ def format_interval(interval: tuple[float, float] | None, unit: str = "") -> str
 
 
 def format_uncertainty(uncertainty: dict[str, Any], unit: str = "") -> str:
-    """The number of repetitions and the 95% interval, each where it is known."""
+    """The number of repetitions and the 95% interval, each if it is known."""
     repetitions = f"n = {uncertainty['n']}" if uncertainty.get("n") else ""
     interval = format_interval(confidence_interval(uncertainty), unit)
     return ", ".join(filter(None, [repetitions, interval]))
@@ -87,23 +87,23 @@ def format_duration(seconds: float) -> str:
 
 
 def label(name: str) -> str:
-    """A name with underscores in words: "mlp_probe" becomes "MLP probe"."""
+    """A name with underscores as words: "mlp_probe" becomes "MLP probe"."""
     return " ".join(_WORDS.get(word, word) for word in name.split("_"))
 
 
 def reference_title(name: str) -> str:
-    """A reference's name in words; one of --reference stays as it was given."""
+    """A reference's name as words; a name from --reference stays as it was given."""
     return REFERENCE_TITLES.get(name, name)
 
 
 def join_with_and(items: Sequence[str]) -> str:
-    """The items as a sentence lists them: "a, b and c"."""
+    """The items in the form of a sentence: "a, b and c"."""
     *first, last = items or [""]
     return f"{', '.join(first)} and {last}" if first else last
 
 
 def capitalize_first(text: str) -> str:
-    """`text` with a capital first letter; the others stay as they are."""
+    """`text` with a capital first letter; other letters do not change."""
     return text[:1].upper() + text[1:]
 
 

@@ -85,7 +85,7 @@ def patch_maps(panel: PatchMaps) -> Markup:
 
 
 def tile(images: np.ndarray, columns: int, gap: int) -> np.ndarray:
-    """Images row by row in one, with white pixels to the right of and below each.
+    """Images row by row in one image, with white pixels to the right of and below each.
 
     Args:
         images: uint8 [N, H, W, C].

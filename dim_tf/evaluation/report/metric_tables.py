@@ -31,10 +31,10 @@ class MetricCell:
 
     Attributes:
         text: The value.
-        std: After it, in small letters.
+        std: The standard deviation, shown after it in small letters.
         title: The tooltip.
         is_best: Whether it is marked as the best.
-        span: Columns that it takes.
+        span: Number of columns that it takes.
     """
 
     text: str
@@ -45,7 +45,7 @@ class MetricCell:
 
 
 def metrics_table(results: Results) -> Markup:
-    """Measure by endpoint, with each measure's references below it."""
+    """A table of measures by endpoints, with each measure's references below it."""
     if not results.measures:
         why = results.summary() if results.is_outdated else "This run was not evaluated."
         return Markup("<p>{}</p>").format(why)
@@ -86,7 +86,7 @@ def best_value(values: Iterable[Any], info: MetricInfo) -> float | None:
 
 
 def paper_comparison(experiment: dict[str, Any], results: Results) -> Markup:
-    """The measures that the paper reports too, its rows below the run's; empty without any."""
+    """The measures that the paper reports too, with its rows below the run's; may be empty."""
     rows = paper.rows(experiment)
     shared = [m for m in results.measures if any(m in row.values for row in rows)]
     if not shared:
@@ -116,7 +116,7 @@ def paper_comparison(experiment: dict[str, Any], results: Results) -> Markup:
 
 
 def _budget(experiment: dict[str, Any]) -> str:
-    """The length of training, in words."""
+    """The length of training, as text."""
     if minutes := experiment.get("minutes"):
         return f"{minutes:g} minutes"
     epochs = experiment.get("epochs")
@@ -130,7 +130,7 @@ def _paper_cell(percent: float | None, unit: str) -> MetricCell:
 
 
 def attribute_tables(endpoints: dict[str, dict[str, dict[str, Any]]]) -> Markup:
-    """A table for each endpoint: attribute by metric, the highest AUC first, missing ones last."""
+    """A table for each endpoint: attributes by metrics, highest AUC first, missing ones last."""
     tables = []
     for endpoint, metrics in endpoints.items():
         columns = list(dict.fromkeys(column for values in metrics.values() for column in values))
@@ -149,7 +149,7 @@ def attribute_tables(endpoints: dict[str, dict[str, dict[str, Any]]]) -> Markup:
 
 
 def cost_table(cost: dict[str, float]) -> Markup:
-    """The seconds of each measure, with bars; empty without any."""
+    """The seconds of each measure, with bars; empty if there are none."""
     if not cost:
         return Markup()
     longest = max(*cost.values(), 1e-9)
@@ -166,11 +166,11 @@ def settings_table(experiment: dict[str, Any]) -> Markup:
 
 
 def definition_list(definitions: dict[str, Any], with_labels: bool = True) -> Markup:
-    """Names and their meaning; empty without any.
+    """Names and their meaning; empty if there are none.
 
     Args:
         definitions: Meaning by name.
-        with_labels: Whether the names are shown in words.
+        with_labels: Whether the names are shown as words.
     """
     if not definitions:
         return Markup()

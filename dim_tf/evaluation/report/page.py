@@ -1,7 +1,7 @@
 """`render_page`: an HTML page that loads nothing.
 
-Images are data URIs, charts inline SVG. The page's own Content-Security-Policy forbids the rest:
-its one script, for embedding plots or galleries, runs because its hash is listed.
+Images are data URIs, and charts are inline SVG. The page's own Content-Security-Policy forbids
+everything else: its only script, for embedding plots or galleries, runs because its hash is listed.
 """
 
 import base64
@@ -16,12 +16,12 @@ from dim_tf.evaluation.report.rendering import render
 
 
 def asset(name: str) -> str:
-    """A style or a script beside this module."""
+    """A style or a script from this module's folder."""
     return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 def script_hash(script: str) -> str:
-    """How a Content-Security-Policy names a script."""
+    """How a Content-Security-Policy refers to a script."""
     digest = hashlib.sha256(script.encode()).digest()
     return f"sha256-{base64.b64encode(digest).decode('ascii')}"
 
@@ -42,11 +42,11 @@ def render_page(
     """The HTML of a page.
 
     Args:
-        title: Of the page.
+        title: Title of the page.
         kicker: The line above the title.
-        summary: One sentence, below the title.
+        summary: One sentence below the title.
         sections: Content by heading, as Markup; empty sections are left out.
-        warning: Below the summary; empty for none.
+        warning: Text below the summary; empty for none.
         script: `PLOTS_SCRIPT` or `GALLERY_SCRIPT`.
     """
     page = render(

@@ -1,10 +1,10 @@
 """The paper's values for what a run measured (Hjelm et al. 2019, https://arxiv.org/abs/1808.06670).
 
-By data set, objective, measure and endpoint; fractions in percent, as printed there. "*" after an
-objective: its values are quoted second-hand, from later work that repeats them. The paper's column
-MS-SSIM is left out: it is single-scale, so that no measure here compares with it. So are MINE and
-NDM: the paper's bound has no limit and reaches 101 nats, the one here at most 11.5
-(`dim_tf.evaluation.kl_divergence`).
+They are given by data set, objective, measure and endpoint; fractions are in percent, as printed
+there. "*" after an objective means that its values are quoted second-hand, from later work that
+repeats them. The paper's column MS-SSIM is left out: it is single-scale, so no measure here
+compares with it. So are MINE and NDM: the paper's bound has no limit and reaches 101 nats, the one
+here at most 11.5 (`dim_tf.evaluation.kl_divergence`).
 """
 
 from dataclasses import dataclass
@@ -37,11 +37,11 @@ class Row:
 
 
 def rows(experiment: dict[str, Any]) -> list[Row]:
-    """The paper's rows of the run's objective and of full supervision, where it has them.
+    """The paper's rows for the run's objective and for full supervision, if it has them.
 
     Args:
-        experiment: The run's settings. With a validation split there are no rows: the paper's
-            values are of the test images.
+        experiment: The run's settings. With a validation split there are no rows, because the
+            paper's values are on the test images.
     """
     if experiment.get("validation_fraction"):
         return []
@@ -56,17 +56,17 @@ def rows(experiment: dict[str, Any]) -> list[Row]:
 
 
 def values(dataset: str, full_name: str) -> PaperValues:
-    """The paper's values of a row; empty where it has none.
+    """The paper's values of a row; empty if it has none.
 
     Args:
         dataset: Name of a data set.
-        full_name: Of the objective, with `SECOND_HAND` where its values are quoted.
+        full_name: Name of the objective, with `SECOND_HAND` if its values are quoted.
     """
     return _TABLES.get(dataset, {}).get(full_name, {})
 
 
 def objective(experiment: dict[str, Any]) -> str | None:
-    """The paper's name of the run's objective; None where the paper has no such row."""
+    """The paper's name of the run's objective; None if the paper has no such row."""
     model = experiment.get("model", "dim")
     if experiment.get("encoder_path"):
         return None  # an external encoder
@@ -95,7 +95,7 @@ def _mlp(*accuracies: float) -> PaperValues:
 
 
 def _supervised(accuracy: float) -> PaperValues:
-    # The paper prints it among the probes of conv: it is the accuracy of the network itself.
+    # The paper prints it among the probes of conv, but it is the accuracy of the network itself.
     return {"mlp_probe": _probe(accuracy), "fully_supervised": {"conv": accuracy}}
 
 
@@ -120,7 +120,7 @@ _CIFAR10: dict[str, PaperValues] = {
     "DIM(L) infoNCE + occlusion": _mlp(76.77, 74.45, 72.87),
     "DIM(L) infoNCE + coordinates + occlusion": _mlp(77.27, 75.15, 73.99),
 }
-# The table of SVMs has one row for DIM(L) and does not say by which estimator.
+# The table of SVMs has one row for DIM(L) and does not say which estimator it used.
 for _name in ("DIM(L) DV*", "DIM(L) JSD", "DIM(L) infoNCE"):
     _CIFAR10[_name] |= _svm(63.25, 54.06, 49.62)
 

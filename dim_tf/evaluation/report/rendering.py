@@ -1,4 +1,4 @@
-"""`render`: HTML by jinja2 from the files in templates/. Every value is escaped, but for Markup."""
+"""`render`: HTML by jinja2 from the files in templates/. Every value but Markup is escaped."""
 
 from functools import cache
 from typing import Any
@@ -22,7 +22,7 @@ def render(template: str, **values: Any) -> Markup:
         **values: What the template shows.
 
     Returns:
-        HTML that other templates insert as it is.
+        HTML that other templates insert unchanged.
 
     Raises:
         jinja2.UndefinedError: The template uses a value that is not in `values`.

@@ -1,4 +1,4 @@
-"""`Results`: evaluation.json, read for people."""
+"""`Results`: the content of evaluation.json, read for people."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ def check(evaluation: dict[str, Any], path: Path) -> None:
 
     Args:
         evaluation: The object in the file.
-        path: Of the file, for the error.
+        path: Path of the file, for the error.
 
     Raises:
         InputError: An entry has another form.
@@ -87,7 +87,7 @@ def _is_metric_info(entry) -> bool:
 
 
 def _is_feature(entry) -> bool:
-    """Of `feature_choice.choose`; empty where none was chosen, as of generated images."""
+    """Whether it is a result of `feature_choice.choose`; empty if none, as for generated images."""
     if entry == {}:
         return True
     return (
@@ -131,11 +131,11 @@ def _is_uncertainty(entry) -> bool:
 
 
 def reference_value(values: dict[str, Any], feature: str) -> Any:
-    """A reference's value beside that of a feature; None where it has none.
+    """A reference's value beside that of a feature; None if it has none.
 
     Args:
-        values: of one metric, by endpoint.
-        feature: the run's, which a reference may lack.
+        values: Values of one metric, by endpoint.
+        feature: The run's feature, which a reference may lack.
     """
     return next((values[e] for e in (feature, "global", "pixels") if e in values), None)
 
@@ -152,7 +152,7 @@ class Results:
 
     @property
     def measures(self) -> dict[str, MetricInfo]:
-        """Unit, direction and title of each measure, in their order."""
+        """Unit, direction and title of each measure, in order."""
         return {
             name: MetricInfo(**info) for name, info in self.evaluation.get("measures", {}).items()
         }
@@ -164,20 +164,20 @@ class Results:
         return "measures" not in self.evaluation and not self.evaluation.keys() <= set(other_keys)
 
     def values(self, measure: str) -> dict[str, Any]:
-        """Value by endpoint."""
+        """The values of a measure by endpoint."""
         return self.evaluation.get(measure) or {}
 
     def uncertainty(self, measure: str, endpoint: str) -> dict[str, Any]:
-        """Of a value; empty where it is unknown."""
+        """The uncertainty of a value; empty if it is unknown."""
         return self.evaluation.get("uncertainty", {}).get(measure, {}).get(endpoint) or {}
 
     def references(self, measure: str) -> dict[str, dict[str, Any]]:
-        """Value by reference and endpoint, of the references that have the measure."""
+        """Values by reference and endpoint, for the references that have the measure."""
         references = self.evaluation.get("references", {})
         return {name: values[measure] for name, values in references.items() if values.get(measure)}
 
     def endpoints(self, *measures: str) -> list[str]:
-        """The encoder's endpoints of the measures, in the order conv, fc, global, others."""
+        """The encoder's endpoints in the measures, in the order conv, fc, global, others."""
         endpoints: dict[str, None] = {}
         for measure in measures:
             for values in (self.values(measure), *self.references(measure).values()):
@@ -187,7 +187,7 @@ class Results:
 
     @property
     def feature(self) -> str:
-        """The endpoint that the encoder gives; global where none was chosen."""
+        """The endpoint that the encoder returns; global if none was chosen."""
         return self.evaluation.get("feature", {}).get("name", "global")
 
     @property
@@ -203,7 +203,7 @@ class Results:
 
     @property
     def headline(self) -> str | None:
-        """The measure that sums up the run; None where none ranks."""
+        """The measure that sums up the run; None if no measure ranks it."""
         ranking = self.ranking
         known = [name for name in _HEADLINES if name in ranking]
         return next(iter(known + ranking), None)
@@ -250,7 +250,7 @@ class Results:
         )
 
     def _verdict(self, verdict: dict[str, Any]) -> Markup:
-        """Its sentence by kNN, and smaller that by the linear probe."""
+        """The sentence by kNN, and in smaller letters the one by the linear probe."""
         fact, colon, values = verdict["sentence"].partition(": ")
         text = Markup("<strong>{}</strong>{}{}").format(fact, colon, values)
         if probe := verdict.get("probe"):

@@ -35,20 +35,20 @@ def write_run_report(
     figures: Sequence[Figure],
     versions: dict[str, str],
 ) -> None:
-    """Writes the report; a write that fails leaves the file that was there.
+    """Writes the report; if writing fails, an existing file is kept.
 
     Args:
-        path: Of the page.
+        path: Path of the page.
         experiment: The settings.
-        evaluation: The content of evaluation.json: {measure: {endpoint: value}}, and beside them
+        evaluation: The content of evaluation.json: {measure: {endpoint: value}}, and also
             `measures` (units and titles), `uncertainty`, `references`, `attributes`, `protocol` and
             `cost`, each of which may be missing.
-        metrics: The lines of metrics.jsonl, in their order.
+        metrics: The lines of metrics.jsonl, in order.
         figures: Images, projections, matrices and histograms of the measures.
-        versions: Of the libraries.
+        versions: Versions of the libraries.
 
     Raises:
-        ValueError: Images that are not uint8 with 1 or 3 channels, points that are not finite.
+        ValueError: Images are not uint8 with 1 or 3 channels, or points are not finite.
     """
     results = Results(evaluation)
     is_generator = experiment.get("model") == "generator"
