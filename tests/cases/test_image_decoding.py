@@ -361,7 +361,8 @@ def test_pillow_warns_nobody(tmp_path, monkeypatch):
     )
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 3000)
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+        look(tmp_path, JPEG)
+        warnings.simplefilter("always")  # a caller's, later than ours
         for octets in (transparent, with_png_chunks(PNG, chunk(b"eXIf", exif_block)), odd):
             look(tmp_path, octets)
         look(tmp_path, with_segments(JPEG, segment(0xE1, b"Exif\0\0" + exif_block)))
