@@ -1,5 +1,6 @@
 """Fixtures; two logical CPU devices for replicas, set before TensorFlow uses the CPU."""
 
+import functools
 import gc
 import os
 
@@ -27,6 +28,20 @@ def small_model(tmp_path_factory):
 
     path = tmp_path_factory.mktemp("small") / "1"
     return path, small_export.save(path)
+
+
+@pytest.fixture(scope="module")
+def maps_loaded_once():
+    """Every export's local maps are loaded once in a module, which takes seconds."""
+    from dim_tf.export.local_maps import LocalMaps
+
+    cached = functools.cache(LocalMaps)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dim_tf.collection.embed.LocalMaps", cached)
+        patch.setattr("dim_tf.collection.patches.detector_export.LocalMaps", cached)
+        patch.setattr("dim_tf.stages.anomaly.LocalMaps", cached)
+        patch.setattr("dim_tf.stages.search.LocalMaps", cached)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -19,9 +19,9 @@ RECORD = Path(__file__).resolve().parents[1] / "docs" / "results" / "fuzz.json"
 COMMAND = "python -m pytest tests/fuzz -m long -n 0"
 
 
-def sizes(many):
-    """Parametrizes a test's `cases`: a few, and `many` with the marker `long`."""
-    return pytest.mark.parametrize("cases", [SMALL, pytest.param(many, marks=pytest.mark.long)])
+def sizes(many, few=SMALL):
+    """Parametrizes a test's `cases`: a few, at most `SMALL`, and `many` with the marker `long`."""
+    return pytest.mark.parametrize("cases", [few, pytest.param(many, marks=pytest.mark.long)])
 
 
 def run(target, strategy, check, cases):

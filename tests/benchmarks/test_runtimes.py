@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import interleaved
+import numpy as np
 import pytest
 import runtimes
 import small_export
@@ -45,10 +46,26 @@ def test_the_table_has_medians_and_ratios():
 
 
 def test_each_runtime_and_batch_is_timed(source, monkeypatch):
+    ran = []
+
+    def litert_run(batch):
+        return lambda images: [ran.append((batch, len(images)))]
+
+    litert = {batch: litert_run(batch) for batch in (1, 64)}
+    monkeypatch.setattr(runtimes, "litert_calls", lambda *_: litert)
     monkeypatch.setattr(runtimes, "seconds_of", lambda call: call() is None or 0.5)
     values = runtimes.measure(source, [], [], "", 2)
     assert set(values) == {(name, n) for name in ("TensorFlow", "LiteRT") for n in (1, 64)}
     assert all(seconds == [0.5, 0.5] for seconds in values.values())
+    assert set(ran) == {(1, 1), (64, 64)}
+
+
+@pytest.mark.slow
+def test_litert_runs_each_batch(source, tmp_path):
+    for batch, run in runtimes.litert_calls(source, tmp_path / "litert").items():
+        images = np.random.default_rng(0).random((batch, 8, 8, 3), np.float32)
+        (answer,), (wanted,) = run(images).values(), source.run(images).values()
+        small_export.close(answer, wanted)
 
 
 def test_node_ends_after_an_error(source, monkeypatch):

@@ -49,7 +49,7 @@ def outcome(folder, format, manifest, content):
 
 
 @pytest.mark.parametrize("format", ["parquet", "tfrecord"])
-@fuzzing.sizes(2_500)
+@fuzzing.sizes(2_500, few=20)
 def test_any_folder_of_embeddings(cases, format, tmp_path):
     manifest = MANIFEST | {"format": format}
     good = shard(tmp_path, format)

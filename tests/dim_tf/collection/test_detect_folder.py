@@ -1,6 +1,7 @@
 """--mode=anomaly: from normal and other images to scores, files, a page and a detector."""
 
 import base64
+import contextlib
 import csv
 import io
 import json
@@ -21,6 +22,7 @@ from dim_tf.system.errors import InputError, RunError
 from dim_tf.system.json_files import read_json_with_checksum
 
 NORMAL, GOOD, DEFECTS = 40, 6, 4
+pytestmark = pytest.mark.usefixtures("maps_loaded_once")
 SETTINGS = {"anomaly_false_alarms": 0.1, "anomaly_neighbourhood": 1}
 FLAGS = ["--anomaly_false_alarms=0.1", "--anomaly_neighbourhood=1"]
 
@@ -67,24 +69,24 @@ def exported(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def found(boards, exported, tmp_path_factory):
-    """The anomalies of a call from Python, its run folder and its exports."""
+def found(boards, exported, maps_loaded_once, tmp_path_factory):
+    """The anomalies of a call from Python, the folder of its run and exports, what it printed."""
     root = tmp_path_factory.mktemp("found")
-    anomalies = dim_tf.anomaly(
-        boards / "train/good",
-        boards / "test",
-        exported,
-        out=root / "run",
-        export_dir=root / "exported",
-        card_note="Drawn.",
-        verbose=0,
-        **SETTINGS,
-    )
-    return anomalies, root
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        anomalies = dim_tf.anomaly(
+            boards / "train/good",
+            boards / "test",
+            exported,
+            out=root / "run",
+            export_dir=root / "exported",
+            card_note="Drawn.",
+            **SETTINGS,
+        )
+    return anomalies, root, printed.getvalue()
 
 
 def test_defects_score_higher_and_the_files_say_so(found):
-    anomalies, root = found
+    anomalies, root, _ = found
     lines = list(csv.DictReader((root / "run/anomaly/anomalies.csv").open()))
     assert {line["id"].split("/")[0] for line in lines[:DEFECTS]} == {"scratch"}
     assert len(lines) == GOOD + DEFECTS
@@ -120,8 +122,27 @@ def test_defects_score_higher_and_the_files_say_so(found):
     assert shown.shape == (16, 16, 3)  # the centred square, at the file's own resolution
 
 
+def check_lines(said):
+    """The lines that tell the threshold, the rate of false alarms and the metrics."""
+    assert re.search(
+        r"anomaly: \d+ of 10 images score above [\d.e+-]+, chosen on 12 normal images, "
+        r"so that a normal image is called anomalous with a probability of at most 10 % \(other "
+        r"normal images might have given a threshold that calls [\d.]+ to [\d.]+ % of them so\)",
+        said,
+    )
+    assert re.search(r"anomaly: image AUROC 1\.000 \(.*\), 100\.0% of the defects and", said)
+    assert re.search(r"anomaly: pixel AUROC 0\.\d+, of 10 images", said)
+
+
+def test_it_tells_the_rate_and_where_the_files_are(found):
+    anomalies, root, said = found
+    check_lines(said)
+    assert f"exported: {anomalies.path} (largest difference from the detector " in said
+    assert f"anomaly: {root / 'run/anomaly/anomalies.html'}" in said
+
+
 def test_the_detector_is_published_as_an_encoder_is(found, exported, boards):
-    anomalies, root = found
+    anomalies, root, _ = found
     assert anomalies.path == root / "exported/good-detector/1"
     assert not verify.differences(anomalies.path)
     metadata = json.loads((anomalies.path / "assets/metadata.json").read_text())
@@ -147,12 +168,18 @@ def test_the_detector_is_published_as_an_encoder_is(found, exported, boards):
 
 
 def test_an_export_that_fails_leaves_the_version_before(found, exported, monkeypatch):
-    anomalies, _ = found
+    anomalies, *_ = found
     before = verify.differences(anomalies.path)
 
-    def fail(*_):
+    def save(_, path, *__):
+        (path / "saved_model.pb").touch()
+        return {}
+
+    def fail(path, *_):
+        assert (path / "saved_model.pb").exists()
         raise RunError("other scores")
 
+    monkeypatch.setattr(detector_export.anomaly_export, "save", save)
     monkeypatch.setattr(detector_export.anomaly_export, "check", fail)
     folder = anomalies.path.parent
     with pytest.raises(RunError, match="other scores"):
@@ -167,6 +194,7 @@ def test_an_export_that_fails_leaves_the_version_before(found, exported, monkeyp
     assert verify.differences(anomalies.path) == before
 
 
+@pytest.mark.slow
 def test_the_command_uses_the_newest_export_and_tells_the_rate(
     boards, exported, tmp_path, monkeypatch, capsys
 ):
@@ -181,14 +209,7 @@ def test_the_command_uses_the_newest_export_and_tells_the_rate(
     )
     status, said = run_merged(capsys, *command, f"--anomaly_input={boards}/test")
     assert status == 0, said
-    assert re.search(
-        r"anomaly: \d+ of 10 images score above [\d.e+-]+, chosen on 12 normal images, "
-        r"so that a normal image is called anomalous with a probability of at most 10 % \(other "
-        r"normal images might have given a threshold that calls [\d.]+ to [\d.]+ % of them so\)",
-        said,
-    )
-    assert re.search(r"anomaly: image AUROC 1\.000 \(.*\), 100\.0% of the defects and", said)
-    assert re.search(r"anomaly: pixel AUROC 0\.\d+, of 10 images", said)
+    check_lines(said)
     assert "exported: exported/boards-detector/1" in said
     embedded = sorted(path.name for path in (tmp_path / "runs/boards").glob("local-maps-*"))
     assert len(embedded) == 2

@@ -14,6 +14,7 @@ from dim_tf.collection.patches.stored_maps import StoredMaps
 from dim_tf.export.local_maps import LocalMaps
 from dim_tf.system.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("maps_loaded_once")
 COUNT, WITH_DETAIL = 9, 6
 
 

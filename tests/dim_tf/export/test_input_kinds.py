@@ -75,19 +75,18 @@ def test_arrays(tmp_path):
         loaded(array[..., :3])
 
 
-def test_a_version_of_arrays_is_published_with_its_ranges(tmp_path):
+@pytest.mark.parametrize("files", [(), pytest.param(("float32",), marks=pytest.mark.slow)])
+def test_a_version_of_arrays_is_published_with_its_ranges(tmp_path, files):
     frame = ImageFrame(12, 20, 5)
     encoder = encoder_of(frame)
     images = np.stack([values(n, frame.shape) for n in range(6)]).astype(np.float32)
-    options = publish.ExportOptions(
-        channels=5, scaling=SCALING, tflite=("float32",), quantized=True
-    )
+    options = publish.ExportOptions(channels=5, scaling=SCALING, tflite=files, quantized=True)
     target, difference = publish.publish(encoder, tmp_path / "arrays", images, options=options)
     assert difference < 1e-5
     metadata = json.loads((target / "assets/metadata.json").read_text())
     assert metadata["value_scaling"] == SCALING.to_dict()
     assert metadata["image_size"] == [12, 20]
-    assert [path.name for path in target.glob("*.tflite")] == ["encoder_float32.tflite"]
+    assert [path.name for path in target.glob("*.tflite")] == [f"encoder_{x}.tflite" for x in files]
     card = (target / "README.md").read_text()
     assert "float32 [N, 12, 20, 5]" in card
     assert "10 to 1500" in card
