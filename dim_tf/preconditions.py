@@ -322,7 +322,8 @@ def _check_exported(experiment: Experiment) -> Path:
     versions = published_versions(folder)
     if not any((folder / str(n) / "saved_model.pb").is_file() for n in versions):
         raise InputError(
-            f"{folder} holds no exported encoder; run --mode=export first, or give --encoder_path"
+            f"{folder} holds no exported encoder; run --mode=train,export first, or give "
+            "--encoder_path"
         )
     return encoder_path(experiment)
 

@@ -287,10 +287,10 @@ def _with_steps(experiment, splits, devices, began, frozen_fraction) -> Experime
     if steps < least:
         need = 60 * minutes - left + measured.setup + measured.checkpoint + least * measured.step
         raise InputError(
-            f"--minutes={minutes:g} does not suffice: {least} step"
-            f"{'s take' if least > 1 else ' takes'} {need / 60:.1f} minutes here, "
-            f"{measured.step:.3g} s {'each ' if least > 1 else ''}after "
-            f"{measured.setup:.0f} s to begin; give more"
+            f"--minutes={minutes:g} is too short: {need / 60:.1f} minutes are needed here, most of "
+            f"them for reading, compiling and measuring ({measured.setup:.0f} s to begin again; "
+            f"{measured.step:.3g} s a step, at least {least}); give "
+            f"--minutes={math.ceil(need / 60)} or more"
         )
     epochs = max(1, round(steps / per_epoch))
     say(

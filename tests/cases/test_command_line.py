@@ -91,7 +91,7 @@ WITHOUT_TENSORFLOW = {
     "--mode=evaluate --encoder_path=theirs": "theirs is no SavedModel",
     "--mode=embed": "--mode=embed needs --embed_input",
     "--mode=embed --embed_input=no/where": "--embed_input=no/where is not there",
-    "--mode=embed --embed_input=.": "holds no exported encoder; run --mode=export first",
+    "--mode=embed --embed_input=.": "holds no exported encoder; run --mode=train,export first",
     "--mode=embed --embed_input=. --encoder_path=no": "--encoder_path=no is no exported encoder",
     "--mode=curate --encoder_path=a": "--mode=curate takes the images of a folder",
     "--mode=curate --dataset=folder --data_dir=. --apply=copy": "give --apply_dir",
@@ -109,7 +109,7 @@ WITHOUT_TENSORFLOW = {
     "--mode=search,export --dataset=folder --data_dir=. --query=. --encoder_path=a": (
         "--encoder_path is for --mode=evaluate, finetune, embed, curate, anomaly and search"
     ),
-    "--mode=finetune": "digits holds no exported encoder; run --mode=export first, or give",
+    "--mode=finetune": "digits holds no exported encoder; run --mode=train,export first, or give",
     "--mode=finetune --dataset=folder": "--dataset=folder needs --data_dir",
     "--mode=embed --embed_input=. --encoder_path=gs://a/1": "gs://a/1 is not on this machine; copy",
     "--mode=finetune --encoder_path=gs://a/1": "gs://a/1 is not on this machine; copy that",

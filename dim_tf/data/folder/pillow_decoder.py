@@ -121,8 +121,8 @@ def decode_upright(
 @contextlib.contextmanager
 def _errors_as_faults() -> Iterator[None]:
     """Turns whatever a broken file makes Pillow raise into `UndecodableError`."""
-    # Pillow warns of things that are refused here or left out. The filter is made the first one
-    # again each time, because callers set filters too; `warnings.catch_warnings` is not thread-safe.
+    # Pillow warns of things that are refused here or left out. The filter becomes the first one
+    # each time, because callers set filters too; `warnings.catch_warnings` is not thread-safe.
     if warnings.filters[:1] != [_PILLOW_WARNINGS]:
         warnings.filterwarnings("ignore", module=_PILLOW_WARNINGS[3].pattern)
     try:

@@ -356,7 +356,7 @@ def test_what_is_wrong_is_refused_before_any_work(boards, exported, tmp_path, mo
         (test, good, exported, f"--data_dir={test} holds good, and scratch beside it"),
         (boards, "empty", exported, "holds ground_truth, whose masks would be taken for images"),
         (good, test, "without/1", "--mode=anomaly needs local maps, and the model in without/1"),
-        (good, test, "", "holds no exported encoder; run --mode=export first"),
+        (good, test, "", "holds no exported encoder; run --mode=train,export first"),
     )
     monkeypatch.setattr("dim_tf.stages.anomaly.anomaly", None)  # no stage begins
     for normal, scored, encoder, message in cases:
