@@ -287,9 +287,9 @@ def _with_steps(experiment, splits, devices, began, frozen_fraction) -> Experime
     if steps < least:
         need = 60 * minutes - left + measured.setup + measured.checkpoint + least * measured.step
         raise InputError(
-            f"--minutes={minutes:g} is too short: {need / 60:.1f} minutes are needed here, most of "
-            f"them for reading, compiling and measuring ({measured.setup:.0f} s to begin again; "
-            f"{measured.step:.3g} s a step, at least {least}); give "
+            f"--minutes={minutes:g} is too short: {need / 60:.1f} minutes are needed here, to read the "
+            f"images and measure the speed, {measured.setup:.0f} s to begin training, and "
+            f"{measured.step:.3g} s for each step, of which at least {least} must be made; give "
             f"--minutes={math.ceil(need / 60)} or more"
         )
     epochs = max(1, round(steps / per_epoch))

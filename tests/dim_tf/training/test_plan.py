@@ -226,9 +226,10 @@ def test_too_few_minutes_are_refused_with_what_a_step_takes(tmp_path, splits, mo
             splits,
             DEVICES,
         )
-    with pytest.raises(
-        InputError, match=r"suffice: 1 step takes 0\.9 minutes here, 2 s after 50 s"
-    ):
+    expected = (
+        r"0\.9 minutes .* 50 s to begin .* 2 s for each step.* at least 1 .*--minutes=1 or more"
+    )
+    with pytest.raises(InputError, match=expected):
         plan.resolve(experiment(tmp_path, minutes=0.5, batch_size=4), splits, DEVICES)
 
 
