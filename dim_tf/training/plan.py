@@ -287,8 +287,8 @@ def _with_steps(experiment, splits, devices, began, frozen_fraction) -> Experime
     if steps < least:
         need = 60 * minutes - left + measured.setup + measured.checkpoint + least * measured.step
         raise InputError(
-            f"--minutes={minutes:g} is too short: {need / 60:.1f} minutes are needed here, to read the "
-            f"images and measure the speed, {measured.setup:.0f} s to begin training, and "
+            f"--minutes={minutes:g} is too short: {need / 60:.1f} minutes are needed here, to read "
+            f"the images and measure the speed, {measured.setup:.0f} s to begin training, and "
             f"{measured.step:.3g} s for each step, of which at least {least} must be made; give "
             f"--minutes={math.ceil(need / 60)} or more"
         )
