@@ -79,5 +79,5 @@ def test_a_clean_folder_is_of_one_folder(exported, tmp_path):
     folders = [tmp_path / "a", tmp_path / "b"]
     for path in folders:
         path.mkdir()
-    with pytest.raises(InputError, match="give one folder"):
+    with pytest.raises(InputError, match="give a single folder"):
         dim_tf.curate(folders, exported, apply="copy", apply_dir=tmp_path / "c", verbose=0)
