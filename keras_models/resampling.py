@@ -3,7 +3,6 @@
 Crops and blur are linear in the pixels and separable: batched matrix products, [H, H] on the rows
 and [W, W] on the columns of each image. Rotation is one gather for each of four neighbours. XLA can
 compile all of them. Images are float32 [N, H, W, C] with static H, W and C.
-be compiled by XLA. Images are float32 [N, H, W, C] with static H, W and C.
 """
 
 import math

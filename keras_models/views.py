@@ -1,6 +1,6 @@
 """Views of a batch: the images from which a term's context and its query are encoded.
 
-By default both are the images themselves. The query's may be occluded (Hjelm et al. 2019, section 4
+By default both are the images themselves. The query's may be occluded (Hjelm et al. 2019, section
 on structure), and both may be augmented (AMDIM: Bachman et al. 2019) by the changes that suit the
 kind of images. Views are computed for the whole batch at once, can be compiled by XLA, and draw
 their noise from `StepRandom`.

@@ -250,7 +250,7 @@ def embed_files(flags: argparse.Namespace, options: PipelineOptions) -> dict[str
         RunError: The pipeline did not finish, or left out a file.
     """
     try:
-        # Before the check, because file systems take options from it.
+        # Before the check, because file systems take options from the pipeline.
         pipeline = beam.Pipeline(options=options)
     except ImportError as error:
         raise InputError(

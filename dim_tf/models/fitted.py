@@ -74,6 +74,6 @@ class FittedModel(ModelSettings):
 
 @dataclass(frozen=True)
 class FittedPrototypes(FittedModel):
-    """Settings of a model with a feature for each prototype; --latent_dim has no effect."""
+    """Settings of a model whose prototypes give its features; --latent_dim has no effect."""
 
     UNUSED: ClassVar[tuple[str, ...]] = (*FittedModel.UNUSED, "latent_dim")

@@ -19,9 +19,9 @@ class AnomalySettings(Settings):
         "",
         "Folder of images that --mode=anomaly scores, or several with commas; those of --data_dir "
         "are the normal ones.",
-        details="If a folder in it is named good, normal or ok, all other folders hold defects, "
-        "and AUROCs are reported, also for each type of defect; for pixels, if ../ground_truth "
-        "has masks as in MVTec AD.",
+        details="If a folder in it, or one of several, is named good, normal or ok, all other "
+        "folders hold defects, and AUROCs are reported, also for each type of defect; for pixels, "
+        "if ../ground_truth has masks as in MVTec AD.",
         is_path=True,
         hyperparameter=False,
     )

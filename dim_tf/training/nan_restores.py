@@ -41,7 +41,7 @@ class NanRestores:
                 self._steps = _whole_numbers(content["back_to_steps"])
             except (OSError, ValueError, KeyError) as error:
                 raise RunError(
-                    f"{self._path} is damaged ({reason(error)}), which determines the next images; "
+                    f"{self._path} is damaged ({reason(error)}); it determines the next images: "
                     "put a copy back, or train anew with --noresume"
                 ) from error
 

@@ -21,7 +21,7 @@ class IMSAT(ClusterModel):
 
     Hu et al. 2017, sections 3.1 to 3.3, https://arxiv.org/abs/1702.08720. The model minimises R_SAT
     - λ·(μ·H(Y) - H(Y|X)). H(Y) is the entropy of the mean of p(y|x) over the images of all
-    replicas, and H(Y|X) is the mean of their entropies; the value of μ is from the authors'
+    replicas, and H(Y|X) is the mean of the entropies of p(y|x). The value of μ is from the authors'
     experiments. R_SAT is the mean of -Σ_y p(y|x) log p(y|T(x)), where p(y|x) is constant.
 
     T is either an augmentation, that of the second view of `views`; or, without `views`, the

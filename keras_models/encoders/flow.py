@@ -172,7 +172,7 @@ class RealNVP(Flow):
         filters: Filters of the networks at the first scale.
         couplings: Couplings of one kind of mask at a scale, 3 in the paper; the last scale has one
             more. Fewer train faster, and the density fits less well. With 1, half of the numbers of
-            a scale pass its couplings of that mask unchanged.
+            each scale but the last pass its couplings of that mask unchanged.
     """
 
     def __init__(
