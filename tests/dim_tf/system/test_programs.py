@@ -49,3 +49,12 @@ def test_what_the_output_cannot_take_is_reported(monkeypatch, capsys):
     with pytest.raises(SystemExit) as end:
         programs.run(lambda: 2)  # which has been reported
     assert end.value.code == 2
+
+
+@pytest.mark.parametrize(("status", "expected"), [(0, 1), (2, 2)])
+def test_help_that_the_output_cannot_take_is_reported(status, expected, monkeypatch, capsys):
+    monkeypatch.setattr(programs.console, "flush", lambda: OSError(28, "No space left on device"))
+    with pytest.raises(SystemExit) as end:
+        programs.run(lambda: sys.exit(status))  # as argparse does
+    assert end.value.code == expected
+    assert ("No space left" in capsys.readouterr().err) == (status == 0)
