@@ -1,5 +1,6 @@
 """What the command lines share."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -38,6 +39,13 @@ def test_a_signal_while_tensorflow_is_imported_ends_the_process_without_a_traceb
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (signals.EXIT_STATUS, b"", b"")
+
+
+def test_a_signal_ends_the_program_by_an_exception(capsys):
+    with pytest.raises(SystemExit) as end:
+        programs.run(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    assert end.value.code == signals.EXIT_STATUS
+    assert capsys.readouterr().out.startswith("stopped by SIGTERM; what is written is whole")
 
 
 def test_what_the_output_cannot_take_is_reported(monkeypatch, capsys):

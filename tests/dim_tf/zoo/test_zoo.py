@@ -315,9 +315,21 @@ def test_a_refused_archive_is_named(zoo, tmp_path):
             archive_of([(tarfile.TarInfo(x), b"x") for x in ("a", "a/b")]),
             "'a/b' is in it twice, or",
         ),
+        (
+            archive_of([(tarfile.TarInfo(x), b"x") for x in ("a", "a/b/c")]),
+            "'a/b/c' is in it twice, or",
+        ),
         (archive_of([(tarfile.TarInfo("a"), b"x")]), "has no saved_model.pb"),
     ],
-    ids=["text", "gzip", "cut off", "twice", "a file and a folder", "other files"],
+    ids=[
+        "text",
+        "gzip",
+        "cut off",
+        "twice",
+        "a file and a folder",
+        "a file and folders",
+        "other files",
+    ],
 )
 def test_damaged_archives_are_refused(content, message, zoo, tmp_path):
     archive_in(zoo).write_bytes(content)
