@@ -11,7 +11,7 @@ from dim_tf import preconditions
 from dim_tf.cli import flagfiles, help
 from dim_tf.cli import flags as settings_flags
 from dim_tf.system import console, programs, signals, tensorflow_import
-from dim_tf.system.errors import InputError, MeasureError, one_line
+from dim_tf.system.errors import InputError, MeasureError
 
 if TYPE_CHECKING:
     from dim_tf.run import Run
@@ -40,8 +40,7 @@ def parse_flags(arguments: list[str], values: flags.FlagValues) -> None:
         if len(rest) > 1:
             raise InputError(f"unexpected argument {rest[1]!r}")
     except (flags.Error, InputError) as error:
-        print(f"error: {one_line(error)}; see --help", file=sys.stderr)
-        sys.exit(programs.WRONG_INPUT)
+        sys.exit(programs.failed(InputError(f"{error}; see --help")))
 
 
 @programs.with_status

@@ -229,9 +229,10 @@ def write(upload: Upload, folder: Path) -> None:
     """
     check_outside(upload.version.path, folder, "FOLDER")
     with locks.locked_folder(folder, "FOLDER"):
-        for name, write_one in (("huggingface", write_hugging_face), ("kaggle", write_kaggle)):
-            target = folder / name
+        targets = {folder / "huggingface": write_hugging_face, folder / "kaggle": write_kaggle}
+        for target in targets:  # all, before the first is written
             verify.check_replaceable(target, "FOLDER")
+        for target, write_one in targets.items():
             with (
                 translate_write_errors(str(target), folder, "make room and run it again"),
                 atomic_replace_folder(target) as staging,

@@ -53,9 +53,12 @@ def run(main: Callable[[], int]) -> NoReturn:
         main: Runs with usable streams (`console.open_streams`).
     """
     console.open_streams()
+    status: int | str | None
     try:
         with signals.raise_on_signal():
             status = main()
+    except SystemExit as end:  # of --help, or of a wrong flag
+        status = end.code
     except signals.Terminated as ended:
         with contextlib.suppress(OSError):  # whoever read the output may have ended, too
             console.say(f"{ended}; what is written is whole, and the same command does the rest")
@@ -64,7 +67,7 @@ def run(main: Callable[[], int]) -> NoReturn:
         status = failed(error)
     finally:
         unwritten = console.flush()
-    if unwritten and status == 0:
+    if unwritten and not status:
         status = failed(unwritten)
     sys.exit(status)
 

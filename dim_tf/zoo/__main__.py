@@ -11,7 +11,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from dim_tf.system import programs
+from dim_tf.system import console, programs
 from dim_tf.system.console import say
 from dim_tf.zoo.add import add
 from dim_tf.zoo.index import Zoo, locate
@@ -40,7 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name, entry in sorted(zoo.entries.items()):
             say(f"zoo:{name}  {locate(zoo.root, entry.card)}")
     elif values.command == "path":
-        say(resolve(values.name))
+        with console.quiet():  # the only line is the folder, which a shell may substitute
+            folder = resolve(values.name)
+        say(folder)
     else:
         entry = add(values.version, values.folder, values.name)
         say(f"added: zoo:{entry.name}, {values.folder / entry.url}, sha256 {entry.sha256}")

@@ -23,6 +23,7 @@ from dim_tf.zoo.index import ARCHIVE, Entry, Zoo, download, is_url, locate
 
 PREFIX = "zoo:"
 FOLDER = "zoo"  # in the user's cache
+INDEXES = "indexes"  # in that; a folder of its own, as they are written without its lock
 _PIECE = 2**20  # bytes
 
 
@@ -47,12 +48,12 @@ def resolve(name: str, root: str = "") -> Path:
     """
     name = name.removeprefix(PREFIX)
     cache = user_cache.folder() / FOLDER
-    zoo = Zoo.read(root, cache)
+    zoo = Zoo.read(root, cache / INDEXES)
     entry = zoo[name]
     where = locate(zoo.root, entry.url)
-    if not is_url(where) and not where.endswith(ARCHIVE):
-        return _checked_folder(Path(where), entry)
     if not where.endswith(ARCHIVE):
+        if not is_url(where):
+            return _checked_folder(Path(where), entry)
         raise InputError(
             f"zoo:{name}: {where} is no archive, and a zoo on a server has no folders; "
             "python -m dim_tf.zoo add packs a version"

@@ -134,9 +134,10 @@ def test_folders_with_other_files_are_not_replaced(name, version, tmp_path, caps
     own = tmp_path / "upload" / name
     own.parent.mkdir(exist_ok=True)
     own.touch()
+    before = {path: path.stat().st_ino for path in (tmp_path / "upload").rglob("*")}
     assert run(version, tmp_path / "upload", "bob") == 2
     assert "is not what this command wrote, and is not replaced" in capsys.readouterr().err
-    assert own.exists()
+    assert {path: path.stat().st_ino for path in (tmp_path / "upload").rglob("*")} == before
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What the command lines share."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -40,6 +41,13 @@ def test_a_signal_while_tensorflow_is_imported_ends_the_process_without_a_traceb
     assert (done.returncode, done.stdout, done.stderr) == (signals.EXIT_STATUS, b"", b"")
 
 
+def test_a_signal_ends_the_program_by_an_exception(capsys):
+    with pytest.raises(SystemExit) as end:
+        programs.run(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    assert end.value.code == signals.EXIT_STATUS
+    assert capsys.readouterr().out.startswith("stopped by SIGTERM; what is written is whole")
+
+
 def test_what_the_output_cannot_take_is_reported(monkeypatch, capsys):
     monkeypatch.setattr(programs.console, "flush", lambda: OSError(28, "No space left on device"))
     with pytest.raises(SystemExit) as end:
@@ -49,3 +57,12 @@ def test_what_the_output_cannot_take_is_reported(monkeypatch, capsys):
     with pytest.raises(SystemExit) as end:
         programs.run(lambda: 2)  # which has been reported
     assert end.value.code == 2
+
+
+@pytest.mark.parametrize(("status", "expected"), [(0, 1), (2, 2)])
+def test_help_that_the_output_cannot_take_is_reported(status, expected, monkeypatch, capsys):
+    monkeypatch.setattr(programs.console, "flush", lambda: OSError(28, "No space left on device"))
+    with pytest.raises(SystemExit) as end:
+        programs.run(lambda: sys.exit(status))  # as argparse does
+    assert end.value.code == expected
+    assert ("No space left" in capsys.readouterr().err) == (status == 0)

@@ -1,11 +1,13 @@
 """Encoders by name: the index, archives, the cache, and what is refused."""
 
+import concurrent.futures
 import functools
 import gzip
 import hashlib
 import http.server
 import io
 import json
+import os
 import tarfile
 import threading
 from pathlib import Path
@@ -18,6 +20,7 @@ import requests
 import dim_tf
 from dim_tf.export import verify
 from dim_tf.system.errors import InputError
+from dim_tf.system.files import remove_temporary_files
 from dim_tf.zoo import __main__ as command
 from dim_tf.zoo import archives, index
 from dim_tf.zoo.add import add
@@ -69,7 +72,7 @@ def files(folder):
 
 def cached(tmp_path):
     folder = tmp_path / "cache" / "dim_tf" / "zoo"
-    return sorted(path.name for path in folder.glob("*") if path.name != ".lock")
+    return sorted(path.name for path in folder.glob("*") if path.name not in (".lock", "indexes"))
 
 
 def archive_in(zoo):
@@ -107,6 +110,8 @@ def test_without_a_network_the_last_index_is_used(server, zoo, version, monkeypa
     monkeypatch.setattr(requests, "get", fails)
     assert resolve("digits") == path
     assert "(no network); check DIM_TF_ZOO and the network; the index of" in capsys.readouterr().out
+    assert command.main(["path", "digits"]) == 0
+    assert capsys.readouterr().out == f"{path}\n"
     monkeypatch.setenv("DIM_TF_ZOO", "http://other/")
     with pytest.raises(InputError, match="cannot be downloaded"):
         resolve("digits")
@@ -115,7 +120,7 @@ def test_without_a_network_the_last_index_is_used(server, zoo, version, monkeypa
 def test_an_index_that_is_kept_is_not_written_again(server, zoo, tmp_path):
     """So that a cache that is filled may be read-only."""
     resolve("digits")
-    (kept,) = (tmp_path / "cache" / "dim_tf" / "zoo").glob("*-zoo.json")
+    (kept,) = (tmp_path / "cache" / "dim_tf" / "zoo" / "indexes").glob("*-zoo.json")
     written = kept.stat().st_ino
     resolve("digits")
     assert kept.stat().st_ino == written
@@ -131,13 +136,24 @@ def test_a_damaged_cache_is_filled_again(zoo, version):
 
 
 def test_processes_that_fetch_at_once_fetch_once(server, zoo, version):
-    threads = [threading.Thread(target=resolve, args=("digits",)) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert files(resolve("digits")) == files(version)
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        first, *others = pool.map(resolve, ["digits"] * 4)
+    assert others == [first] * 3
+    assert files(first) == files(version)
     assert server.count(f"/{archive_in(zoo).name}") == 1
+
+
+def test_an_index_that_is_being_written_is_not_removed(server, zoo, tmp_path, monkeypatch):
+    """Another process removes what killed ones left among the encoders."""
+    replace = os.replace
+
+    def cleaned(source, target):
+        if Path(target).name.endswith("-zoo.json"):
+            remove_temporary_files(tmp_path / "cache" / "dim_tf" / "zoo")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", cleaned)
+    resolve("digits")
 
 
 def test_bytes_are_those_of_the_file_whatever_the_server_calls_them(
@@ -210,8 +226,7 @@ def test_a_server_without_the_file_is_one_line(server, zoo, tmp_path):
     archive_in(zoo).unlink()
     with pytest.raises(InputError, match=r"digits-2-\w{8}\.tar\.gz cannot be downloaded \(404"):
         resolve("digits")
-    (only,) = cached(tmp_path)
-    assert only.endswith("-zoo.json")
+    assert cached(tmp_path) == []
 
 
 def test_a_server_that_does_not_answer_is_one_line(zoo, monkeypatch):
@@ -300,9 +315,21 @@ def test_a_refused_archive_is_named(zoo, tmp_path):
             archive_of([(tarfile.TarInfo(x), b"x") for x in ("a", "a/b")]),
             "'a/b' is in it twice, or",
         ),
+        (
+            archive_of([(tarfile.TarInfo(x), b"x") for x in ("a", "a/b/c")]),
+            "'a/b/c' is in it twice, or",
+        ),
         (archive_of([(tarfile.TarInfo("a"), b"x")]), "has no saved_model.pb"),
     ],
-    ids=["text", "gzip", "cut off", "twice", "a file and a folder", "other files"],
+    ids=[
+        "text",
+        "gzip",
+        "cut off",
+        "twice",
+        "a file and a folder",
+        "a file and folders",
+        "other files",
+    ],
 )
 def test_damaged_archives_are_refused(content, message, zoo, tmp_path):
     archive_in(zoo).write_bytes(content)

@@ -11,8 +11,9 @@ from dim_tf.evaluation.measures.ndm import NeuralDependencyMeasure, total_correl
 DATA = evaluation_data(train=2048, test=512)
 
 
-def measure(kind, steps=60, batch_size=128, seeds=1):
-    return NeuralDependencyMeasure(representation(kind, DATA), steps, batch_size, seeds)
+def measure(kind, steps=60, batch_size=128, seeds=1, learning_rate=1e-3):
+    features = representation(kind, DATA)
+    return NeuralDependencyMeasure(features, steps, batch_size, seeds, learning_rate)
 
 
 def one_hot_dependence(copies):
@@ -34,6 +35,11 @@ def test_discrete_dependences():
 @pytest.mark.slow
 def test_twice_the_same():
     assert next(measure("duplicated").run()).value == pytest.approx(one_hot_dependence(2), rel=0.1)
+
+
+def test_dependent_numbers():
+    nats = next(measure("ideal", 40, 64, learning_rate=5e-3).run()).value
+    assert nats == pytest.approx(one_hot_dependence(1), rel=0.1)
 
 
 def test_independent_and_constant_numbers():
