@@ -23,6 +23,7 @@ from dim_tf.evaluation.measures.probes import fast_training
 from dim_tf.evaluation.probe_training import ProbeTraining
 from dim_tf.experiment import default_of
 
+ENDPOINTS = ("global", "fc")
 VALIDATION_IMAGES = 5_000
 C_VALUES = (1.0, 3.0, 10.0, 100.0)
 
@@ -74,11 +75,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data_dir", default="", help="Folder of TensorFlow Datasets.")
     parser.add_argument("--images", type=int, nargs="+", default=[300, 3_000, 45_000])
-    parser.add_argument("--endpoints", nargs="+", default=["global", "fc"])
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=2, help="At least 2.")
     values = parser.parse_args()
     features, labels = cifar10_features(values.data_dir)
-    chosen = {name: features[name] for name in values.endpoints}
+    most = len(labels) - VALIDATION_IMAGES
+    if values.seeds < 2 or not all(CLASSES <= count <= most for count in values.images):
+        parser.error(f"give --seeds of 2 or more, and --images of {CLASSES} to {most:,}")
+    chosen = {name: features[name] for name in ENDPOINTS}
     print_tables(chosen, labels, values.images, values.seeds)
 
 

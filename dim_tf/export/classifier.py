@@ -22,6 +22,7 @@ from dim_tf.export.linear_head import LinearHead
 from dim_tf.export.publish import ExportOptions
 from dim_tf.export.saved_model import SavedModelOptions
 from dim_tf.export.tflite_metadata import classification
+from dim_tf.export.whole_version import CARD
 from dim_tf.settings.finetuning import check_classifier_export
 from dim_tf.system.errors import RunError
 
@@ -130,7 +131,7 @@ def _write_version(folder, encoder, head, name, pixels, info, options):
     )
     serving.write_warmup(folder, name, pixels[: publish.WARMUP_IMAGES], options.scaling is not None)
     text = classifier_card.render(content, files, len(pixels), len(calibration))
-    (folder / publish.CARD_FILE).write_text(text, encoding="utf-8")
+    (folder / CARD).write_text(text, encoding="utf-8")
     verify.write_sums(folder)
     return difference
 

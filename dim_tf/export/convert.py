@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from dim_tf.system import locks, programs
+from dim_tf.system import programs
 from dim_tf.system.console import say
 from dim_tf.system.errors import InputError, RunError
 
@@ -35,7 +35,7 @@ from dim_tf.export.runtimes.openvino_runtime import OpenVino
 from dim_tf.export.runtimes.runtime import SIGNATURE, Run, Runtime
 from dim_tf.export.runtimes.tfjs import TfJs
 from dim_tf.export.version_folders import published_versions
-from dim_tf.export.whole_version import check_outside
+from dim_tf.export.whole_version import locked_targets
 from dim_tf.system.files import atomic_replace_folder
 from dim_tf.system.io_errors import reason, translate_write_errors
 
@@ -201,12 +201,10 @@ def convert_all(source: Source, runtimes: Iterable[Runtime], output: Path) -> in
             this writes its own. Then nothing is written.
     """
     status = 0
-    check_outside(source.path, output, "--output")
-    with locks.locked_folder(output, "--output"):
-        targets = [(runtime, output / runtime.name) for runtime in runtimes]
-        for _, target in targets:  # before any is written
-            verify.check_replaceable(target, "--output")
-        for runtime, target in targets:
+    runtimes = list(runtimes)
+    names = [runtime.name for runtime in runtimes]
+    with locked_targets(source.path, output, names, "--output") as targets:
+        for runtime, target in zip(runtimes, targets, strict=True):
             try:
                 difference = convert(source, runtime, target)
             except RunError as error:

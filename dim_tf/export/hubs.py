@@ -29,10 +29,10 @@ from dim_tf.export.whole_version import (
     DETECTOR,
     ENCODER,
     WholeVersion,
-    check_outside,
     files_of,
+    locked_targets,
 )
-from dim_tf.system import locks, programs
+from dim_tf.system import programs
 from dim_tf.system.console import say
 from dim_tf.system.errors import InputError
 from dim_tf.system.files import atomic_replace_folder
@@ -88,7 +88,7 @@ class Upload:
         version = WholeVersion.read(path)
         if version.kind == DETECTOR:
             raise InputError(f"{path} is a detector of anomalies; give an encoder or a classifier")
-        license = version.metadata.get("license")
+        license = version.metadata["license"]
         if license not in KAGGLE_LICENSES:
             stated = f"the licence {license!r}, which Kaggle does not have" if license else "none"
             raise InputError(
@@ -186,14 +186,13 @@ model = tf.saved_model.load("${PATH}")
 
 
 def _copy_files(version: Path, folder: Path) -> None:
-    """Copies the files of a version, except hidden ones and its SHA256SUMS.
+    """Copies the files of a version, except hidden ones.
 
     Only their content is copied, not their rights: the card of a read-only version is rewritten.
     """
     for name, path in files_of(version):
-        if name != verify.SUMS_FILE:
-            os.makedirs((folder / name).parent, exist_ok=True)
-            shutil.copyfile(path, folder / name)
+        os.makedirs((folder / name).parent, exist_ok=True)
+        shutil.copyfile(path, folder / name)
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
@@ -227,12 +226,9 @@ def write(upload: Upload, folder: Path) -> None:
         InputError: The folder cannot be created, is in use, or holds files that this did not write.
         RunError: The disk is full.
     """
-    check_outside(upload.version.path, folder, "FOLDER")
-    with locks.locked_folder(folder, "FOLDER"):
-        targets = {folder / "huggingface": write_hugging_face, folder / "kaggle": write_kaggle}
-        for target in targets:  # all, before the first is written
-            verify.check_replaceable(target, "FOLDER")
-        for target, write_one in targets.items():
+    writers = {"huggingface": write_hugging_face, "kaggle": write_kaggle}
+    with locked_targets(upload.version.path, folder, writers, "FOLDER") as targets:
+        for target, write_one in zip(targets, writers.values(), strict=True):
             with (
                 translate_write_errors(str(target), folder, "make room and run it again"),
                 atomic_replace_folder(target) as staging,

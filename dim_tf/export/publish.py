@@ -28,13 +28,13 @@ from dim_tf.export.card_sections import TFLiteFile
 from dim_tf.export.feature import GLOBAL, Feature
 from dim_tf.export.saved_model import NeighboursIndex, Quantization, SavedModelOptions
 from dim_tf.export.tflite_metadata import Task, embedding
+from dim_tf.export.whole_version import CARD
 from dim_tf.system.errors import InputError, RunError
 from dim_tf.system.io_errors import translate_write_errors
 from dim_tf.system.source_date import source_date_epoch
 from dim_tf.system.versions import versions
 from keras_models.encoders import BackboneEncoder
 
-CARD_FILE = "README.md"
 WARMUP_IMAGES = 8
 TIMED_RUNS = 30
 
@@ -193,7 +193,7 @@ def _write_version(folder, encoder, name, pixels, info, options):
     files = _write_tflite(folder, encoder, name, pixels, calibration, info.license, options)
     serving.write_warmup(folder, name, pixels[:WARMUP_IMAGES], options.scaling is not None)
     text = card.render(metadata, info.metrics, files, len(pixels), len(calibration))
-    (folder / CARD_FILE).write_text(text, encoding="utf-8")
+    (folder / CARD).write_text(text, encoding="utf-8")
     verify.write_sums(folder)
     return difference
 

@@ -1,10 +1,13 @@
 """A version of an export to be passed on: complete, with its card, and of a known kind."""
 
+import contextlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dim_tf.export import verify
+from dim_tf.system import locks
 from dim_tf.system.errors import InputError
 from dim_tf.system.files import is_hidden, read_text
 from dim_tf.system.io_errors import reason
@@ -80,3 +83,27 @@ def check_outside(version: Path, folder: Path, flag: str) -> None:
     """Raises InputError for a folder inside a version, which may hold only its own files."""
     if version.resolve() in (folder.resolve(), *folder.resolve().parents):
         raise InputError(f"{flag}={folder} is in {version} itself; give one elsewhere")
+
+
+@contextlib.contextmanager
+def locked_targets(
+    version: Path, folder: Path, names: Iterable[str], flag: str
+) -> Iterator[list[Path]]:
+    """Locks a folder in which folders made from a version are to be written, and yields these.
+
+    Args:
+        version: The version; the folder must be outside.
+        folder: Created if needed.
+        names: Names of the folders in it.
+        flag: The flag that gave the folder, for messages.
+
+    Raises:
+        InputError: The folder cannot be created, is in use, is in the version, or one of those in
+            it holds files that `verify.write_sums` did not list. Nothing is written then.
+    """
+    check_outside(version, folder, flag)
+    with locks.locked_folder(folder, flag):
+        targets = [folder / name for name in names]
+        for target in targets:
+            verify.check_replaceable(target, flag)
+        yield targets

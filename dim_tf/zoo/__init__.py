@@ -2,3 +2,5 @@
 
 docs/ZOO.md describes the index and how to make a zoo.
 """
+
+PREFIX = "zoo:"

@@ -18,10 +18,9 @@ from dim_tf.system.files import (
     temporary_path,
 )
 from dim_tf.system.io_errors import translate_write_errors
-from dim_tf.zoo import archives
+from dim_tf.zoo import PREFIX, archives
 from dim_tf.zoo.index import ARCHIVE, Entry, Zoo, download, is_url, locate
 
-PREFIX = "zoo:"
 FOLDER = "zoo"  # in the user's cache
 INDEXES = "indexes"  # in that; a folder of its own, as they are written without its lock
 _PIECE = 2**20  # bytes
@@ -39,8 +38,8 @@ def resolve(name: str, root: str = "") -> Path:
         root: The zoo; empty: see `Zoo.read`.
 
     Returns:
-        The folder of a version. Its SHA256SUMS is not yet compared with its files; whatever loads
-        the encoder compares them.
+        The folder of a version. One of a zoo in the file system is not yet compared with its
+        SHA256SUMS; whatever loads the encoder compares it.
 
     Raises:
         InputError: The zoo or the encoder does not exist, cannot be read, or has another SHA-256.

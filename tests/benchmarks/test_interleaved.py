@@ -1,5 +1,6 @@
 """Turns, and workers in processes of their own."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -57,11 +58,11 @@ def test_a_worker_that_is_none_is_ended(monkeypatch):
         return processes[-1]
 
     monkeypatch.setattr(subprocess, "Popen", recorded)
-    program = "import time; print('no JSON', flush=True); time.sleep(60)"
+    program = "import time; print('no JSON', flush=True); time.sleep(600)"
     with pytest.raises(ValueError, match="Expecting value"):
         interleaved.Worker([sys.executable, "-c", program])
     (process,) = processes
-    assert process.poll() is not None
+    assert process.poll() == -signal.SIGKILL
 
 
 def test_peak_memory_keeps_what_was_freed():

@@ -48,16 +48,18 @@ def test_the_table_has_medians_and_ratios():
 def test_each_runtime_and_batch_is_timed(source, monkeypatch):
     ran = []
 
-    def litert_run(batch):
-        return lambda images: [ran.append((batch, len(images)))]
+    def run_of(name, batch):
+        return lambda images: [ran.append((name, batch, len(images)))]
 
-    litert = {batch: litert_run(batch) for batch in (1, 64)}
+    litert = {batch: run_of("LiteRT", batch) for batch in (1, 64)}
     monkeypatch.setattr(runtimes, "litert_calls", lambda *_: litert)
     monkeypatch.setattr(runtimes, "seconds_of", lambda call: call() is None or 0.5)
+    monkeypatch.setattr(type(source), "run", lambda _, images: run_of("TensorFlow", 0)(images))
     values = runtimes.measure(source, [], [], "", 2)
     assert set(values) == {(name, n) for name in ("TensorFlow", "LiteRT") for n in (1, 64)}
     assert all(seconds == [0.5, 0.5] for seconds in values.values())
-    assert set(ran) == {(1, 1), (64, 64)}
+    tensorflow = {("TensorFlow", 0, 1), ("TensorFlow", 0, 64)}
+    assert set(ran) == tensorflow | {("LiteRT", 1, 1), ("LiteRT", 64, 64)}
 
 
 @pytest.mark.slow

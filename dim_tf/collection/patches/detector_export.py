@@ -15,6 +15,7 @@ from dim_tf.collection.patches.nearest import nearest
 from dim_tf.export import anomaly as anomaly_export
 from dim_tf.export import detector_card, encoded_input, publish, serving, verify
 from dim_tf.export.local_maps import LOCAL, LocalMaps
+from dim_tf.export.whole_version import CARD
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def publish_detector(
         are_arrays = options.scaling is not None
         serving.write_warmup(staging, folder.name, pixels[: publish.WARMUP_IMAGES], are_arrays)
         text = detector_card.render(metadata, len(pixels))
-        (staging / publish.CARD_FILE).write_text(text, encoding="utf-8")
+        (staging / CARD).write_text(text, encoding="utf-8")
         verify.write_sums(staging)
         return difference
 

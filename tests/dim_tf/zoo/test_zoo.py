@@ -20,7 +20,7 @@ import requests
 import dim_tf
 from dim_tf.export import verify
 from dim_tf.system.errors import InputError
-from dim_tf.system.files import remove_temporary_files
+from dim_tf.system.files import remove_temporary_files, temporary_path
 from dim_tf.zoo import __main__ as command
 from dim_tf.zoo import archives, index
 from dim_tf.zoo.add import add
@@ -127,6 +127,35 @@ def test_an_index_that_is_kept_is_not_written_again(server, zoo, tmp_path):
     kept.write_text("{}", encoding="utf-8")
     resolve("digits")
     assert kept.read_bytes() == (zoo / "zoo.json").read_bytes()
+
+
+def test_what_an_interrupted_download_left_is_removed(zoo, tmp_path):
+    left = temporary_path(tmp_path / "cache" / "dim_tf" / "zoo" / "digits.tar.gz")
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+    resolve("digits")
+    assert not left.exists()
+
+
+def test_a_download_that_breaks_off_is_one_line(zoo, monkeypatch):
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", "100")
+            self.end_headers()
+            self.wfile.write(b"half")
+
+        def log_message(self, format, *arguments):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        monkeypatch.setenv("DIM_TF_ZOO", f"http://127.0.0.1:{running.server_port}/")
+        with pytest.raises(InputError, match=r"zoo\.json cannot be downloaded \(.*IncompleteRead"):
+            resolve("digits")
+        running.shutdown()
+        thread.join()
 
 
 def test_a_damaged_cache_is_filled_again(zoo, version):
