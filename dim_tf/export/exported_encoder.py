@@ -10,7 +10,6 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from dim_tf import zoo
 from dim_tf.data import image_headers, image_ops
 from dim_tf.data.folder import decoding, file_bytes
 from dim_tf.data.image_faults import UndecodableError
@@ -39,8 +38,10 @@ def load(path: str | os.PathLike) -> "ExportedEncoder":
     Raises:
         InputError: There is no encoder, or it is damaged.
     """
-    if isinstance(path, str) and path.startswith(zoo.PREFIX):
-        from dim_tf.zoo.resolve import resolve  # which needs `dim_tf.export`, and the network
+    from dim_tf.zoo import PREFIX  # the zoo imports `dim_tf.export`
+
+    if isinstance(path, str) and path.startswith(PREFIX):
+        from dim_tf.zoo.resolve import resolve  # with what it needs for the network
 
         path = resolve(path)
     return ExportedEncoder(path)
