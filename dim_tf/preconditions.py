@@ -95,15 +95,25 @@ def check(experiment: Experiment, modes: list[str]) -> None:
         _check_embeddings(experiment.export.neighbours_index)
 
 
+def _check_labels_file(data: DataSettings) -> None:
+    """Refuses a file of labels that is missing or cannot be used, before TensorFlow is imported."""
+    path = data.request.labels_path
+    if not path.is_file():
+        raise InputError(
+            f"--labels={data.labels} is no file; expected {', '.join(LABEL_MODES)}, or the path of "
+            "a CSV file"
+        )
+    from dim_tf.data.folder.labels_file import read_labels_file  # imports NumPy
+
+    read_labels_file(path, data.label_column)
+
+
 def _check_data_dir(data: DataSettings) -> None:
     """Refuses a folder of images with another data set, which would then be trained on."""
     if data.dataset == "folder":
         open_folders(data.data_dir)
-        if data.request.has_labels_file and not data.request.labels_path.is_file():
-            raise InputError(
-                f"--labels={data.labels} is no file; expected {', '.join(LABEL_MODES)}, or the "
-                "path of a CSV file"
-            )
+        if data.request.has_labels_file:
+            _check_labels_file(data)
         return
     source = SOURCES.get(data.dataset)
     dataset_folder = data.dataset.removeprefix(TFDS_PREFIX).partition("/")[0].partition(":")[0]

@@ -29,6 +29,8 @@ def curate(experiment: Experiment) -> Curation:
     images = embedded_folder.embed_folder(experiment, encoder.path)
     index = embedded_folder.open_index(images, experiment.run_path / "index")
     say(f"curate: neighbours by an index: {index.description}")
+    if experiment.curation.duplicate_pixels:
+        say("curate: compares the pixels of likely copies, and of random pairs")
     curation = curate_folder(images, index, encoder, experiment.curation)
     folder = experiment.run_path / "curate"
     make_folder(folder, "--run_dir")

@@ -106,7 +106,7 @@ def temporary_path(path: Path) -> Path:
 
 @contextlib.contextmanager
 def atomic_replace_folder(target: Path) -> Iterator[Path]:
-    """Yields a new hidden folder that replaces the one at `target` on exit; the old one is removed.
+    """Yields a new hidden folder that replaces what is at `target` on exit, which is removed.
 
     After an exception, also one from a signal, `target` is unchanged. Only one process at a time
     may write it (`locks.locked_folder`).
@@ -122,10 +122,10 @@ def atomic_replace_folder(target: Path) -> Iterator[Path]:
             os.rename(target, old)
         os.rename(staging, target)
     finally:
-        if old.exists() and not os.path.lexists(target):
+        if os.path.lexists(old) and not os.path.lexists(target):
             os.rename(old, target)
-        for folder in (staging, old):
-            shutil.rmtree(folder, ignore_errors=True)
+        for path in (staging, old):
+            _remove(path)
 
 
 def remove_temporary_files(folder: Path) -> None:
@@ -136,10 +136,14 @@ def remove_temporary_files(folder: Path) -> None:
     for path in folder.glob(".*.tmp"):
         if not _TEMPORARY.fullmatch(path.name):
             continue
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        _remove(path)
+
+
+def _remove(path):
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def make_folder(path: Path, flag: str) -> None:

@@ -43,9 +43,22 @@ def test_a_file_of_labels_must_be_there(tmp_path):
     for labels in ("folder", str(tmp_path / "none.csv"), str(tmp_path)):
         with pytest.raises(InputError, match=r"is no file; expected auto, none, folders, or the"):
             check(labels)
-    (tmp_path / "labels.csv").write_text("file,label\n")
+    (tmp_path / "labels.csv").write_text("file,label\n" + "a.png,cat\nb.png,dog\n" * 2)
     check(str(tmp_path / "labels.csv"))
     check("none")
+
+
+def test_the_column_of_labels_must_be_in_the_file(tmp_path):
+    (tmp_path / "labels.csv").write_text("file,kind\n" + "a.png,cat\nb.png,dog\n" * 2)
+
+    def check(column):
+        settings = {"data_dir": str(tmp_path), "labels": str(tmp_path / "labels.csv")}
+        experiment = Experiment.of(name="a", dataset="folder", label_column=column, **settings)
+        preconditions.check(experiment, ["train"])
+
+    check("kind")
+    with pytest.raises(InputError, match=r"no column of labels .breed.; .* one or more of kind"):
+        check("breed")
 
 
 def test_each_of_several_folders_must_be_there(tmp_path):

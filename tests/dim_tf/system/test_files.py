@@ -134,6 +134,22 @@ def test_a_folder_appears_whole(tmp_path):
         assert names(tmp_path) == ["target", f"target/{name}"]
 
 
+@pytest.mark.parametrize("kind", ["file", "link", "dangling link"])
+def test_a_folder_replaces_what_is_no_folder(kind, tmp_path):
+    target, other = tmp_path / "target", tmp_path / "other"
+    if kind == "file":
+        target.touch()
+    else:
+        target.symlink_to(other)
+    if kind == "link":
+        other.mkdir()
+        (other / "kept").touch()
+    with files.atomic_replace_folder(target) as staging:
+        (staging / "new").touch()
+    kept = ["other", "other/kept"] if kind == "link" else []
+    assert names(tmp_path) == [*kept, "target", "target/new"]
+
+
 @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
 @pytest.mark.parametrize("when", ["written", "old renamed", "new renamed"])
 def test_a_folder_that_cannot_be_replaced_is_as_before(when, error, tmp_path, monkeypatch):
