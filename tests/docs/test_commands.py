@@ -10,8 +10,8 @@ from doc_pages import PAGES, PAGES_THAT_ADD, ROOT
 from dim_tf.cli import flagfiles
 from dim_tf.cli import flags as settings_flags
 
-# test_howto.py runs the commands of pages that add flags; CHANGELOG names flags that are gone.
-PAGES = [page for page in PAGES if page not in (*PAGES_THAT_ADD, "CHANGELOG.md")]
+# test_howto.py runs the commands of pages that add flags.
+PAGES = [page for page in PAGES if page not in PAGES_THAT_ADD]
 FLAGFILES = [f"flags/{path.name}" for path in sorted((ROOT / "flags").glob("*.cfg"))]
 # Of other programs: benchmarks, the Beam pipeline and its runners, TensorFlow Serving and its
 # clients, the conversion, Docker, Slurm.
