@@ -84,7 +84,8 @@ def small_model(experiment: Experiment):
     if settings.NAME == "ali":
         model = ALI(*parts, settings.prior_penalty, seed)
     else:
-        model = BiGAN(*parts, priors.get(settings.prior, dim), settings.prior_penalty, seed)
+        weights = settings.prior_penalty, settings.reconstruction
+        model = BiGAN(*parts, priors.get(settings.prior, dim), *weights, seed)
     model.compile(experiment.training.learning_rate)
     model.build()
     return model

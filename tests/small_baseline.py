@@ -67,13 +67,14 @@ def aae(encoder, weight=0.3, prior="uniform"):
     return AdversarialAutoencoder(encoder, decoder(encoder), matching)
 
 
-def bigan(encoder, prior="uniform", penalty=1.0):
+def bigan(encoder, prior="uniform", penalty=1.0, reconstruction=0.0):
     return BiGAN(
         encoder,
         decoder(encoder),
         pair_discriminator(),
         priors.get(prior, LATENT),
         penalty,
+        reconstruction,
     )
 
 

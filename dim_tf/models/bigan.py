@@ -55,6 +55,13 @@ class BiGANModel(WithPairs, WithPrior):
     PREFIX = "bigan."
     LEARNED = "from unlabelled images by BiGAN (Donahue et al. 2017)"
 
+    reconstruction: float = config_field(
+        0.0,
+        "Weight of the squared distance of a prior sample from the code of its generated image "
+        "(VEEGAN), by which the encoder learns to invert the generator.",
+        minimum=0,
+    )
+
     def make(self, encoder, splits, experiment):
         """BiGAN, with a generator of images of the encoder's size."""
         from keras_models import priors
@@ -66,6 +73,7 @@ class BiGANModel(WithPairs, WithPrior):
             self.pair_discriminator(encoder),
             priors.get(self.prior, encoder.global_dim),
             self.prior_penalty,
+            self.reconstruction,
             experiment.training.seed,
             name="bigan",
         )

@@ -397,6 +397,17 @@ TABLES: dict[str, Table] = {
             _baseline("nice", "NICE", encoder="", learning_rate=1e-3),
             _baseline("realnvp", "RealNVP", encoder="", learning_rate=1e-3),
             # Adversarial.
+            Row(
+                "bigan_reconstruction",
+                "BiGAN that reconstructs codes",
+                {
+                    "model": "bigan",
+                    "bigan.prior": "gaussian",
+                    "bigan.prior_penalty": 1.0,
+                    "bigan.reconstruction": 0.15,
+                    "learning_rate": 2e-4,
+                },
+            ),
             _baseline("ali", "ALI"),
             _baseline("dcgan", "DCGAN's discriminator", learning_rate=2e-4, batch_size=128),
             _baseline("infogan", "InfoGAN", learning_rate=2e-4, batch_size=128),

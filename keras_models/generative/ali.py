@@ -35,7 +35,7 @@ class ALI(BiGAN):
         self, encoder, generator, discriminator, penalty: float = 1.0, seed: int = 0, **kwargs
     ):
         prior = priors.GaussianPrior(encoder.global_dim)
-        super().__init__(encoder, generator, discriminator, prior, penalty, seed, **kwargs)
+        super().__init__(encoder, generator, discriminator, prior, penalty, seed=seed, **kwargs)
         self.log_variance = DenseHead(encoder.global_dim, name="log_variance")
 
     def build_heads(self, shapes):
@@ -49,4 +49,5 @@ class ALI(BiGAN):
         return mean + tf.exp(0.5 * tf.cast(log_variance, tf.float32)) * self.prior.sample(noise)
 
     def config(self):
-        return {name: value for name, value in super().config().items() if name != "prior"}
+        left_out = ("prior", "reconstruction")
+        return {name: value for name, value in super().config().items() if name not in left_out}

@@ -20,12 +20,18 @@ class BiGAN(EncoderModel):
     exchanged, -E[log(1 - D(x, E(x)))] - E[log D(G(z), z)], which does not saturate (their section
     3.4). The encoder is deterministic; that of `ALI` is stochastic.
 
+    With `reconstruction`, a weight ρ, they also minimise ρ·E|z - E(G(z))|², the squared distance of
+    prior samples from the codes of their images, as VEEGAN does (Srivastava et al. 2017, section 3,
+    https://arxiv.org/abs/1705.07761). There E sees G(z) as in inference, with the moving statistics
+    of real images.
+
     Args:
         encoder: Images -> endpoints; E(x) is the global feature mapped into the prior's support.
         generator: Codes [N, D] -> images in [-1, 1], of the encoder's shape.
         discriminator: (images, codes) -> logits.
         prior: Distribution of the codes.
         penalty: λ of the gradient penalty; the original has none.
+        reconstruction: ρ, the weight of the reconstruction of prior samples; the original has none.
         seed: Seed of the random numbers drawn in training.
 
     Raises:
@@ -40,6 +46,7 @@ class BiGAN(EncoderModel):
         discriminator,
         prior,
         penalty: float = 1.0,
+        reconstruction: float = 0.0,
         seed: int = 0,
         **kwargs,
     ):
@@ -49,6 +56,7 @@ class BiGAN(EncoderModel):
         self.discriminator = discriminator
         self.prior = prior
         self.penalty = penalty
+        self.reconstruction = reconstruction
 
     def build_heads(self, shapes):
         shape = one_global(shapes)
@@ -88,7 +96,18 @@ class BiGAN(EncoderModel):
             "pair_gradient_penalty": losses.penalty,
             "pair_accuracy": losses.accuracy,
         }
-        return Losses(losses.generator_loss, losses.adversary_loss, metrics, features)
+        loss = losses.generator_loss
+        if self.reconstruction:
+            distance = self._reconstruction_distance(*generated)
+            metrics["code_reconstruction"] = distance
+            loss += self.reconstruction * distance
+        return Losses(loss, losses.adversary_loss, metrics, features)
+
+    def _reconstruction_distance(self, images, codes):
+        """The mean |z - E(G(z))|² of generated images and their codes z."""
+        endpoints = self.encoder(images, training=False)
+        again = self.prior.to_support(tf.cast(endpoints["global"], tf.float32))
+        return tf.reduce_mean(tf.reduce_sum((codes - again) ** 2, axis=1))
 
     def config(self):
         return {
@@ -96,4 +115,5 @@ class BiGAN(EncoderModel):
             "discriminator": self.discriminator,
             "prior": self.prior,
             "penalty": self.penalty,
+            "reconstruction": self.reconstruction,
         }

@@ -41,6 +41,35 @@ def test_losses_are_those_of_two_players():
     np.testing.assert_allclose(metrics["pair_accuracy"], accuracy, atol=1e-6)
 
 
+def test_reconstruction_is_the_squared_distance_of_codes_from_those_of_their_images():
+    def of_bigan(reconstruction):
+        model = small.build(lambda encoder: small.bigan(encoder, reconstruction=reconstruction))
+        return model, model.objective(small.BATCH, StepRandom(0, tf.constant(0)))
+
+    _, without = of_bigan(0.0)
+    _, result = of_bigan(0.5)
+    reference = small.build(small.bigan)
+    _, (images, codes) = pairs(reference)  # the moving statistics are now of the real images
+    features = np.float64(reference.encoder(images, training=False)["global"])
+    again = 1 / (1 + np.exp(-features))
+    distance = np.mean(np.sum((codes - again) ** 2, axis=1))
+    np.testing.assert_allclose(result.metrics["code_reconstruction"], distance, rtol=1e-4)
+    np.testing.assert_allclose(result.loss - without.loss, 0.5 * distance, rtol=1e-4)
+    assert "code_reconstruction" not in without.metrics
+    np.testing.assert_array_equal(result.adversary_loss, without.adversary_loss)
+
+
+def test_encoder_and_generator_learn_from_the_reconstruction():
+    """Without the other terms, both halves have its gradient, and the discriminator none."""
+    model = small.build(lambda encoder: small.bigan(encoder, reconstruction=1.0))
+    random = StepRandom(0, tf.constant(0))
+    with tf.GradientTape(persistent=True) as tape:
+        distance = model.objective(small.BATCH, random).metrics["code_reconstruction"]
+    for part, learns in (("encoder", True), ("generator", True), ("discriminator", False)):
+        gradients = tape.gradient(distance, getattr(model, part).trainable_variables)
+        assert any(g is not None and np.any(g) for g in gradients) == learns, part
+
+
 @pytest.mark.slow
 def test_each_player_moves_its_own_weights_the_other_way():
     """The discriminator alone raises the divergence, encoder and generator alone lower it."""
