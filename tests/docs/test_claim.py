@@ -65,7 +65,7 @@ def page():
 
 def test_values_are_those_of_the_results(page):
     assert deviations(page) == []
-    assert len([link for link, _ in blocks_of(page) if link]) == 5
+    assert len([link for link, _ in blocks_of(page) if link]) == 6
 
 
 @pytest.mark.parametrize(
