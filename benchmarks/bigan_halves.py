@@ -69,7 +69,7 @@ def experiment_of_run(folder: str) -> Experiment:
 
 
 def small_model(experiment: Experiment):
-    """Its model with small networks, compiled, for 8x8 pixels and one channel.
+    """The experiment's model, compiled, with small networks for 8x8 pixels and one channel.
 
     Encoder, generator and image path of the discriminator have the presets' layers, with an eighth
     to a half of their filters.
@@ -84,8 +84,13 @@ def small_model(experiment: Experiment):
     if settings.NAME == "ali":
         model = ALI(*parts, settings.prior_penalty, seed)
     else:
-        weights = settings.prior_penalty, settings.reconstruction
-        model = BiGAN(*parts, priors.get(settings.prior, dim), *weights, seed)
+        model = BiGAN(
+            *parts,
+            priors.get(settings.prior, dim),
+            settings.prior_penalty,
+            seed,
+            reconstruction=settings.reconstruction,
+        )
     model.compile(experiment.training.learning_rate)
     model.build()
     return model

@@ -39,7 +39,8 @@ def check(experiment: Experiment, modes: list[str]) -> None:
         modes: The stages, in order.
 
     Raises:
-        InputError: Stages do not go together, or a folder or file does not exist.
+        InputError: Stages do not go together, a folder or file does not exist, or a file of labels
+            cannot be used.
     """
     for mode, why in _ALONE.items():
         if mode in modes and modes != [mode]:
@@ -229,6 +230,8 @@ def _check_folder(experiment: Experiment, mode: str) -> None:
         )
     open_folders(data.data_dir)
     by_index = mode == "curate" or (mode == "search" and experiment.search.by == "image")
+    if by_index and data.request.has_labels_file:
+        _check_labels_file(data)
     if by_index and importlib.util.find_spec("faiss") is None:
         raise InputError(f"--mode={mode} needs faiss-cpu; pip install 'dim_tf[search]'")
 

@@ -74,7 +74,7 @@ def bigan(encoder, prior="uniform", penalty=1.0, reconstruction=0.0):
         pair_discriminator(),
         priors.get(prior, LATENT),
         penalty,
-        reconstruction,
+        reconstruction=reconstruction,
     )
 
 

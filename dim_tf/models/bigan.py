@@ -57,8 +57,8 @@ class BiGANModel(WithPairs, WithPrior):
 
     reconstruction: float = config_field(
         0.0,
-        "Weight of the squared distance of a prior sample from the code of its generated image "
-        "(VEEGAN), by which the encoder learns to invert the generator.",
+        "Weight of the mean squared distance of a prior sample from the code of its generated "
+        "image, as in VEEGAN; 0: none. On CIFAR-10 it needs --bigan.prior_penalty=1.",
         minimum=0,
     )
 
@@ -73,7 +73,7 @@ class BiGANModel(WithPairs, WithPrior):
             self.pair_discriminator(encoder),
             priors.get(self.prior, encoder.global_dim),
             self.prior_penalty,
-            self.reconstruction,
             experiment.training.seed,
+            reconstruction=self.reconstruction,
             name="bigan",
         )

@@ -30,7 +30,7 @@ def curate(experiment: Experiment) -> Curation:
     index = embedded_folder.open_index(images, experiment.run_path / "index")
     say(f"curate: neighbours by an index: {index.description}")
     if experiment.curation.duplicate_pixels:
-        say("curate: compares the pixels of likely copies, and of random pairs")
+        say("curate: compares pixels of likely copies, and of other pairs for the error rates")
     curation = curate_folder(images, index, encoder, experiment.curation)
     folder = experiment.run_path / "curate"
     make_folder(folder, "--run_dir")

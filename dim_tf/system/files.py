@@ -106,10 +106,11 @@ def temporary_path(path: Path) -> Path:
 
 @contextlib.contextmanager
 def atomic_replace_folder(target: Path) -> Iterator[Path]:
-    """Yields a new hidden folder that replaces what is at `target` on exit, which is removed.
+    """Yields a new hidden folder, which on exit takes the place of `target` and removes that.
 
-    After an exception, also one from a signal, `target` is unchanged. Only one process at a time
-    may write it (`locks.locked_folder`).
+    `target` may be a folder, a file or a link; what a link leads to stays. After an exception, also
+    one from a signal, `target` is unchanged. Only one process at a time may write it
+    (`locks.locked_folder`).
 
     Raises:
         OSError: The folder cannot be created or renamed.
@@ -143,7 +144,8 @@ def _remove(path):
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def make_folder(path: Path, flag: str) -> None:

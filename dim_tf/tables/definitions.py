@@ -399,7 +399,7 @@ TABLES: dict[str, Table] = {
             # Adversarial.
             Row(
                 "bigan_reconstruction",
-                "BiGAN that reconstructs codes",
+                "BiGAN + code reconstruction",  # and a learning rate of its own, unlike BiGAN
                 {
                     "model": "bigan",
                     "bigan.prior": "gaussian",

@@ -35,7 +35,7 @@ class ALI(BiGAN):
         self, encoder, generator, discriminator, penalty: float = 1.0, seed: int = 0, **kwargs
     ):
         prior = priors.GaussianPrior(encoder.global_dim)
-        super().__init__(encoder, generator, discriminator, prior, penalty, seed=seed, **kwargs)
+        super().__init__(encoder, generator, discriminator, prior, penalty, seed, **kwargs)
         self.log_variance = DenseHead(encoder.global_dim, name="log_variance")
 
     def build_heads(self, shapes):

@@ -20,10 +20,10 @@ class BiGAN(EncoderModel):
     exchanged, -E[log(1 - D(x, E(x)))] - E[log D(G(z), z)], which does not saturate (their section
     3.4). The encoder is deterministic; that of `ALI` is stochastic.
 
-    With `reconstruction`, a weight ρ, they also minimise ρ·E|z - E(G(z))|², the squared distance of
-    prior samples from the codes of their images, as VEEGAN does (Srivastava et al. 2017, section 3,
-    https://arxiv.org/abs/1705.07761). There E sees G(z) as in inference, with the moving statistics
-    of real images.
+    With `reconstruction`, a weight ρ, encoder and generator also minimise ρ times the mean of
+    |z - E(G(z))|², as VEEGAN does (Srivastava et al. 2017, section 3,
+    https://arxiv.org/abs/1705.07761). For this term E runs as in inference, with moving statistics;
+    only real images update those.
 
     Args:
         encoder: Images -> endpoints; E(x) is the global feature mapped into the prior's support.
@@ -31,8 +31,8 @@ class BiGAN(EncoderModel):
         discriminator: (images, codes) -> logits.
         prior: Distribution of the codes.
         penalty: λ of the gradient penalty; the original has none.
-        reconstruction: ρ, the weight of the reconstruction of prior samples; the original has none.
         seed: Seed of the random numbers drawn in training.
+        reconstruction: ρ, the weight of the reconstruction of prior samples; the original has none.
 
     Raises:
         ValueError: The generator outputs images of another shape; when built, the encoder has
@@ -46,8 +46,9 @@ class BiGAN(EncoderModel):
         discriminator,
         prior,
         penalty: float = 1.0,
-        reconstruction: float = 0.0,
         seed: int = 0,
+        *,
+        reconstruction: float = 0.0,
         **kwargs,
     ):
         super().__init__(encoder, seed, **kwargs)
@@ -106,8 +107,8 @@ class BiGAN(EncoderModel):
     def _reconstruction_distance(self, images, codes):
         """The mean |z - E(G(z))|² of generated images and their codes z."""
         endpoints = self.encoder(images, training=False)
-        again = self.prior.to_support(tf.cast(endpoints["global"], tf.float32))
-        return tf.reduce_mean(tf.reduce_sum((codes - again) ** 2, axis=1))
+        reconstructed = self.prior.to_support(tf.cast(endpoints["global"], tf.float32))
+        return tf.reduce_mean(tf.reduce_sum((codes - reconstructed) ** 2, axis=1))
 
     def config(self):
         return {

@@ -115,6 +115,8 @@ WITHOUT_TENSORFLOW = {
     "--mode=finetune --encoder_path=gs://a/1": "gs://a/1 is not on this machine; copy that",
     "--mode=finetune --encoder_path=a.keras": "a.keras is no exported encoder (it has no saved_mod",
     "--mode=train,export,finetune --dataset=folder --data_dir=. --labels=none": "--labels=none",
+    "--dataset=folder --data_dir=. --labels=labels.csv --label_column=no": "of labels 'no'",
+    "--mode=curate --dataset=folder --data_dir=. --labels=no.csv": "--labels=no.csv is no file",
     "--mode=train --subset_size=3": "--subset_size is of --mode=curate, and --mode=train does not",
     "--mode=curate --dataset=folder --data_dir=. --k=3": "--k is of --mode=search, and",
     "--mode=train --finetune_rounds=3": "--finetune_rounds is of --mode=finetune, and --mode=train",
@@ -146,6 +148,7 @@ print(json.dumps([outcome_of(line.split()) for line in json.load(sys.stdin)]))
 
 
 def test_errors_that_need_no_tensorflow_come_before_its_import(tmp_path):
+    (tmp_path / "labels.csv").write_text("file,kind\na.png,cat\nb.png,cat\n")
     done = subprocess.run(
         [sys.executable, "-c", CHECKED],
         input=json.dumps(list(WITHOUT_TENSORFLOW)),

@@ -152,8 +152,13 @@ def test_a_folder_replaces_what_is_no_folder(kind, tmp_path):
 
 @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
 @pytest.mark.parametrize("when", ["written", "old renamed", "new renamed"])
-def test_a_folder_that_cannot_be_replaced_is_as_before(when, error, tmp_path, monkeypatch):
-    target = write_target(tmp_path)
+@pytest.mark.parametrize("kind", ["folder", "dangling link"])
+def test_a_folder_that_cannot_be_replaced_is_as_before(kind, when, error, tmp_path, monkeypatch):
+    if kind == "folder":
+        target, before = write_target(tmp_path), ["target", "target/earlier"]
+    else:
+        target, before = tmp_path / "target", ["target"]
+        target.symlink_to("nowhere")
     rename = os.rename
     calls = []
 
@@ -173,7 +178,8 @@ def test_a_folder_that_cannot_be_replaced_is_as_before(when, error, tmp_path, mo
 
     with pytest.raises(error, match="no"):
         replace()
-    assert names(tmp_path) == ["target", "target/earlier"]
+    assert names(tmp_path) == before
+    assert target.is_symlink() == (kind == "dangling link")
 
 
 @pytest.mark.parametrize(

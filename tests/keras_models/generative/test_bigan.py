@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 import small_baseline as small
@@ -57,6 +58,12 @@ def test_reconstruction_is_the_squared_distance_of_codes_from_those_of_their_ima
     np.testing.assert_allclose(result.loss - without.loss, 0.5 * distance, rtol=1e-4)
     assert "code_reconstruction" not in without.metrics
     np.testing.assert_array_equal(result.adversary_loss, without.adversary_loss)
+
+
+def test_reconstruction_is_part_of_the_configuration():
+    model = small.build(lambda encoder: small.bigan(encoder, reconstruction=0.5))
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(model))
+    assert again.reconstruction == 0.5
 
 
 def test_encoder_and_generator_learn_from_the_reconstruction():
