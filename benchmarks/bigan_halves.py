@@ -81,16 +81,11 @@ def small_model(experiment: Experiment):
     generator = Decoder((8, 8, 1), dim, (128, 64, 32))
     pairs = PairDiscriminator((32, 64), settings.code_units, settings.joint_units)
     parts = (encoder, generator, pairs)
+    weights = {"penalty": settings.prior_penalty, "reconstruction": settings.reconstruction}
     if settings.NAME == "ali":
-        model = ALI(*parts, settings.prior_penalty, seed)
+        model = ALI(*parts, seed=seed, **weights)
     else:
-        model = BiGAN(
-            *parts,
-            priors.get(settings.prior, dim),
-            settings.prior_penalty,
-            seed,
-            reconstruction=settings.reconstruction,
-        )
+        model = BiGAN(*parts, priors.get(settings.prior, dim), seed=seed, **weights)
     model.compile(experiment.training.learning_rate)
     model.build()
     return model

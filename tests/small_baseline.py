@@ -82,8 +82,9 @@ def pair_discriminator():
     return PairDiscriminator((4,), (7, 6), (8,))
 
 
-def ali(encoder, penalty=1.0):
-    return ALI(encoder, decoder(encoder), pair_discriminator(), penalty)
+def ali(encoder, penalty=1.0, reconstruction=0.0):
+    parts = encoder, decoder(encoder), pair_discriminator()
+    return ALI(*parts, penalty, reconstruction=reconstruction)
 
 
 def dcgan(encoder):

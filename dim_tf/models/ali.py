@@ -26,5 +26,6 @@ class ALIModel(WithPairs):
             self.pair_discriminator(encoder),
             self.prior_penalty,
             experiment.training.seed,
+            reconstruction=self.reconstruction,
             name="ali",
         )

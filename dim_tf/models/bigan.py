@@ -30,11 +30,16 @@ class WithPairs(ModelSettings):
         minimum=1,
         maximum=2**16,
     )
-
     prior_penalty: float = config_field(
         0.0,
         "Weight of the discriminator's gradient penalty, with which its answer on CIFAR-10 depends "
         "less on which code an image has.",
+        minimum=0,
+    )
+    reconstruction: float = config_field(
+        0.0,
+        "Weight of the mean squared distance of a prior sample from the code of its generated "
+        "image, as in VEEGAN; 0: none. With BiGAN on CIFAR-10 it needs a penalty of 1.",
         minimum=0,
     )
 
@@ -54,13 +59,6 @@ class BiGANModel(WithPairs, WithPrior):
     NAME = "bigan"
     PREFIX = "bigan."
     LEARNED = "from unlabelled images by BiGAN (Donahue et al. 2017)"
-
-    reconstruction: float = config_field(
-        0.0,
-        "Weight of the mean squared distance of a prior sample from the code of its generated "
-        "image, as in VEEGAN; 0: none. On CIFAR-10 it needs --bigan.prior_penalty=1.",
-        minimum=0,
-    )
 
     def make(self, encoder, splits, experiment):
         """BiGAN, with a generator of images of the encoder's size."""

@@ -26,6 +26,7 @@ class ALI(BiGAN):
         discriminator: (images, codes) -> logits.
         penalty: λ of the gradient penalty; the original has none and uses dropout instead.
         seed: Seed of the random numbers drawn in training.
+        reconstruction: As for `BiGAN`; E(G(z)) is the mean of q(z|G(z)).
 
     Raises:
         ValueError: As for `BiGAN`.
@@ -49,5 +50,4 @@ class ALI(BiGAN):
         return mean + tf.exp(0.5 * tf.cast(log_variance, tf.float32)) * self.prior.sample(noise)
 
     def config(self):
-        left_out = ("prior", "reconstruction")
-        return {name: value for name, value in super().config().items() if name not in left_out}
+        return {name: value for name, value in super().config().items() if name != "prior"}

@@ -76,9 +76,10 @@ def test_every_setting_of_a_model_is_read(model, encoder, monkeypatch):
     assert {field.name for field in settings.flags().values()} <= read_by_make
 
 
-def test_bigan_has_the_weights_of_its_flags(encoder):
-    flags = {"bigan.prior_penalty": 2.0, "bigan.reconstruction": 0.5}
-    of = Experiment.of(name="t", model="bigan", batch_size=4, seed=3, **flags)
+@pytest.mark.parametrize("name", ["bigan", "ali"])
+def test_models_of_pairs_have_the_weights_of_their_flags(name, encoder):
+    flags = {f"{name}.prior_penalty": 2.0, f"{name}.reconstruction": 0.5}
+    of = Experiment.of(name="t", model=name, batch_size=4, seed=3, **flags)
     model = of.model.make(encoder, splits(32), of)
     assert (model.penalty, model.reconstruction, model.seed) == (2.0, 0.5, 3)
 
