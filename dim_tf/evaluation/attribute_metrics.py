@@ -106,7 +106,7 @@ def _mean_of(statistic):
 
 
 def _accuracy(scores, labels, counts):
-    return counts @ ((scores > 0.5) == labels) / len(labels)
+    return counts @ ((scores > 0.5) == labels) / counts.sum(axis=1)
 
 
 def _balanced_accuracy(scores, labels, counts):

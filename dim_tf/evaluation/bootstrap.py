@@ -1,7 +1,10 @@
 """95 % intervals by the bootstrap over test images (Efron 1979): percentiles of resampled values.
 
 A resample draws as many images as there are, with replacement. It is represented by how often each
-image was drawn.
+image was drawn. Images of one group, such as the frames of a video, are alike, so they are drawn
+together: as many groups as there are, with replacement (the cluster bootstrap, Davison & Hinkley
+1997, section 3.8, https://doi.org/10.1017/CBO9780511802843). Drawn one by one, they would give an
+interval that is too narrow.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,33 +13,63 @@ import numpy as np
 
 RESAMPLES = 500
 CHUNK_SIZE = 50  # resamples in memory at once
+TAIL = 2.5  # percent of the resampled values below a 95 % interval, and above it
 
 Interval = tuple[float, float]
 # float32 [R, N], how often each image was drawn in R resamples -> the statistic's values [..., R].
 Statistic = Callable[[np.ndarray], np.ndarray]
 
 
-def interval(num_images: int, statistic: Statistic, resamples: int = RESAMPLES) -> Interval:
-    """The interval that contains 95 % of a statistic's resampled values.
+def interval(
+    num_images: int,
+    statistic: Statistic,
+    resamples: int = RESAMPLES,
+    groups: np.ndarray | None = None,
+    tail: float = TAIL,
+) -> Interval:
+    """The interval of a statistic's resampled values without those of both tails.
 
     Args:
         num_images: N.
         statistic: The statistic that is resampled.
         resamples: Number of resamples, a multiple of `CHUNK_SIZE`; they are the same at each call.
+        groups: int [N], which images are drawn together; None: each image is drawn alone.
+        tail: Percent of the values in each tail.
     """
-    values = np.concatenate([statistic(counts) for counts in _resamples(num_images, resamples)])
-    low, high = np.nanpercentile(values, [2.5, 97.5])
+    units = units_of(num_images, groups)
+    values = np.concatenate([statistic(counts) for counts in _resamples(units, resamples)])
+    low, high = np.nanpercentile(values, [tail, 100 - tail])
     return float(low), float(high)
 
 
-def mean_interval(values: np.ndarray) -> Interval:
-    """The interval of the mean of one number per image [N]."""
-    return interval(len(values), mean_of(values))
+def mean_interval(values: np.ndarray, groups: np.ndarray | None = None) -> Interval:
+    """The interval of the mean of one number per image [N]; `groups` as for `interval`."""
+    return interval(len(values), mean_of(values), groups=groups)
 
 
 def mean_of(values: np.ndarray) -> Statistic:
     """The mean of one number per image [N], as a statistic."""
-    return lambda counts: counts @ values / len(values)
+    return lambda counts: counts @ values / counts.sum(axis=1)
+
+
+def units_of(num_images: int, groups: np.ndarray | None) -> np.ndarray:
+    """What each image is drawn with: the number of its group, from 0, or its own, int [N].
+
+    Args:
+        num_images: N.
+        groups: int [N], any numbers; None: no groups.
+    """
+    if groups is not None:
+        names, units = np.unique(groups, return_inverse=True)
+        if len(names) < num_images:
+            return units
+    return np.arange(num_images)
+
+
+def group_count(num_images: int, groups: np.ndarray | None) -> int | None:
+    """The number of groups; None without groups, or if each has one image."""
+    count = int(units_of(num_images, groups).max(initial=-1)) + 1
+    return count if count < num_images else None
 
 
 def aucs_of(scores: np.ndarray, labels: np.ndarray) -> Statistic:
@@ -98,11 +131,12 @@ def _resampled_auc(counts, higher, lower, below, up_to):
         return pairs_won / (drawn.sum(axis=1) * cumulative[:, -1])
 
 
-def _resamples(num_images: int, resamples: int) -> Iterator[np.ndarray]:
-    """float32 [CHUNK_SIZE, N]: how often each image was drawn."""
+def _resamples(units: np.ndarray, resamples: int) -> Iterator[np.ndarray]:
+    """float32 [CHUNK_SIZE, N]: how often each image was drawn, with its unit."""
+    count = units.max() + 1
     rng = np.random.default_rng(0)
     for _ in range(0, resamples, CHUNK_SIZE):
-        drawn = [rng.integers(0, num_images, num_images) for _ in range(CHUNK_SIZE)]
-        yield np.stack([np.bincount(indices, minlength=num_images) for indices in drawn]).astype(
-            np.float32
-        )
+        drawn = [rng.integers(0, count, count) for _ in range(CHUNK_SIZE)]
+        counts = np.stack([np.bincount(indices, minlength=count) for indices in drawn])
+        counts = counts.astype(np.float32)
+        yield counts if count == len(units) else counts[:, units]

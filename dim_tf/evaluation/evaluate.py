@@ -202,9 +202,10 @@ def _protocol(
             f"{endpoints}: means over the locations, for at most "
             f"{experiment.evaluation.max_features:,} numbers an image (--max_features)"
         )
+    groups = bootstrap.group_count(len(data.test), data.test.groups)
     protocol["uncertainty"] = (
-        "std: over seeds; ci95: bootstrap over the test images, percentiles of "
-        f"{bootstrap.RESAMPLES} resamples"
+        f"std: over seeds; ci95: bootstrap over the {f'{groups:,} groups of ' if groups else ''}"
+        f"test images, percentiles of {bootstrap.RESAMPLES} resamples"
     )
     return protocol
 

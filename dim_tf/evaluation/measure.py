@@ -36,8 +36,8 @@ class Uncertainty:
     Attributes:
         std: Standard deviation over `n` trainings that differ in their seed; None for n = 1.
         n: Number of trainings averaged.
-        ci95: 95 % interval of the mean over test sets of this size, by the bootstrap; None if it is
-            not known.
+        ci95: 95 % interval of the mean over test sets of this size, by the bootstrap, which draws
+            groups of images as a whole; None if it is not known.
     """
 
     std: float | None
@@ -54,11 +54,13 @@ class PerImage:
         statistic: The value over resampled test images.
         correct: float [N], the fraction of the trainings that classified each image correctly; None
             if the metric is not an accuracy.
+        groups: int [N], which images are drawn together; None: each image is drawn alone.
     """
 
     num_images: int
     statistic: bootstrap.Statistic
     correct: np.ndarray | None = None
+    groups: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -105,20 +107,23 @@ class Illustrated(Protocol):
         """The figures; called after `run`."""
 
 
-def accuracy(metric: str, endpoint: str, correct: Sequence[np.ndarray]) -> Result:
+def accuracy(
+    metric: str, endpoint: str, correct: Sequence[np.ndarray], groups: np.ndarray | None
+) -> Result:
     """The mean accuracy over several trainings, with its standard deviation and interval.
 
     Args:
         metric: Its name in evaluation.json.
         endpoint: Endpoint of the encoder.
         correct: For each training bool [N], whether each test image was classified correctly.
+        groups: int [N], groups of the test images, as in `splits.Split`; None: no groups.
     """
     accuracies = [float(np.mean(of_training)) for of_training in correct]
     mean_correct = np.mean(correct, axis=0)
     uncertainty = Uncertainty(
-        sample_std(accuracies), len(accuracies), bootstrap.mean_interval(mean_correct)
+        sample_std(accuracies), len(accuracies), bootstrap.mean_interval(mean_correct, groups)
     )
-    per_image = PerImage(len(mean_correct), bootstrap.mean_of(mean_correct), mean_correct)
+    per_image = PerImage(len(mean_correct), bootstrap.mean_of(mean_correct), mean_correct, groups)
     return Result(metric, endpoint, float(np.mean(accuracies)), uncertainty, per_image=per_image)
 
 

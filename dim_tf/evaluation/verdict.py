@@ -3,6 +3,12 @@
 Both classify the same test images, so their difference is resampled image by image: the paired
 bootstrap (Efron & Tibshirani 1993, chapter 13, https://doi.org/10.1201/9780429246593). Two separate
 intervals may overlap even if the difference is certain, because the same images are hard for both.
+Images of one group, such as the frames of a video, are resampled together.
+
+The reference is the best of several on the same test images. That makes "yes" harder to reach: the
+encoder has to be better than every candidate. It makes "no" easier, because the best of k may be
+lucky, so "no" needs an interval of 1 - 0.05 / k (Bonferroni; Dunn 1961,
+https://doi.org/10.1080/01621459.1961.10482090).
 """
 
 from collections.abc import Mapping, Sequence
@@ -47,15 +53,16 @@ def decide(
 
     Returns:
         `sentence`, `metric`, `endpoint`, `value`, `reference` (the best one), `reference_endpoint`,
-        `difference`, its `ci95`, `n` test images, `helped` ("yes", "no" or "unclear"), and in
-        `probe` the same by the linear probe, if both were measured, else None. The result is None
-        if the encoder or all references have neither metric, as without labels.
+        `candidates` (how many endpoints of references it is the best of), `difference`, its `ci95`,
+        `n` test images, their `groups` (None if each is drawn alone), `helped` ("yes", "no" or
+        "unclear"), and in `probe` the same by the linear probe, if both were measured, else None.
+        The result is None if the encoder or all references have neither metric, as without labels.
     """
     verdicts = [
         _by_metric(metric, encoder, of_references, was_trained)
         for metric in _TITLES
         if (encoder := _result(results, metric, endpoint))
-        and (of_references := _best_endpoints(references, metric))
+        and (of_references := _by_reference(references, metric))
     ]
     if not verdicts:
         return None
@@ -99,12 +106,23 @@ def protocol(verdict: dict[str, Any] | None, *, has_labels: bool, has_references
         has_references: Whether references were to be measured.
     """
     if verdict:
-        resamples = bootstrap.RESAMPLES if verdict["metric"].endswith("_auc") else RESAMPLES
+        is_auc = verdict["metric"].endswith("_auc")
+        resamples = bootstrap.RESAMPLES if is_auc else RESAMPLES
+        units = f"{verdict['n']:,} test images"
+        if verdict["groups"]:
+            units = f"{verdict['groups']:,} groups of the {units}, each drawn as a whole"
+        named = "groups" if verdict["groups"] else "images"
+        least = (
+            f"no decision on fewer than {LEAST_DIFFERENT} {named}"
+            if is_auc
+            else "correctness of an image: mean over the probe's seeds; no decision on fewer than "
+            f"{LEAST_DIFFERENT} {named} that differ"
+        )
         return (
-            f"paired bootstrap over the {verdict['n']:,} test images, percentiles 2.5 and 97.5 of "
-            f"{resamples:,} resamples of the difference between {verdict['endpoint']} and the best "
-            "reference; each reference has its best endpoint; correctness of an image: mean over "
-            f"the probe's seeds; no decision on fewer than {LEAST_DIFFERENT} images that differ"
+            f"paired bootstrap over the {units}; percentiles 2.5 and 97.5 of {resamples:,} "
+            f"resamples of the difference between {verdict['endpoint']} and the best reference, "
+            f"the best of {verdict['candidates']} by endpoint on these images; worse only if "
+            f"percentile 100 - 2.5 / {verdict['candidates']} is below 0 too; {least}"
         )
     if not has_labels:
         return f"none: {NO_LABELS}"
@@ -135,40 +153,48 @@ def _result(results: Sequence[Result], metric: str, endpoint: str) -> Result | N
     )
 
 
-def _best_endpoints(
+def _by_reference(
     references: Mapping[str, Sequence[Result]], metric: str
-) -> list[tuple[str, Result]]:
-    """Each reference's name and best result, the best first."""
+) -> dict[str, list[Result]]:
+    """The results of each reference by its endpoints; both in descending order of their values."""
     of_metric = {
-        name: [result for result in results if result.metric == metric and result.per_image]
+        name: sorted(
+            (result for result in results if result.metric == metric and result.per_image),
+            key=lambda result: -result.value,
+        )
         for name, results in references.items()
     }
-    best = [
-        (name, max(results, key=lambda result: result.value))
-        for name, results in of_metric.items()
-        if results
-    ]
-    return sorted(best, key=lambda reference: -reference[1].value)
+    names = sorted(
+        (name for name, results in of_metric.items() if results),
+        key=lambda name: -of_metric[name][0].value,
+    )
+    return {name: of_metric[name] for name in names}
 
 
 def _by_metric(metric, encoder, references, was_trained) -> dict[str, Any]:
-    name, reference = references[0]
+    best = {name: results[0] for name, results in references.items()}
+    name, reference = next(iter(best.items()))
+    candidates = sum(len(results) for results in references.values())
     ci95 = difference_interval(encoder.per_image, reference.per_image)
-    helped = _helped(encoder.per_image, reference.per_image, ci95)
+    helped = _helped(encoder.per_image, reference.per_image, ci95, candidates)
     difference = encoder.value - reference.value
     num_images = encoder.per_image.num_images
+    groups = bootstrap.group_count(num_images, encoder.per_image.groups)
+    images = f"{num_images:,} test images" + (f" in {groups:,} groups" if groups else "")
     unit = "auc" if metric.endswith("_auc") else "fraction"
     texts = [
         f"{reference_title(other)} {format_value(result.value, unit, ' %')}"
-        for other, result in references
+        for other, result in best.items()
     ]
     sentence = (
-        f"{_beginning(helped, name, reference, num_images, was_trained)}{_TITLES[metric]} "
+        f"{_beginning(helped, name, reference, images, was_trained)}{_TITLES[metric]} "
         f"{format_value(encoder.value, unit, ' %')}{_ends(encoder.uncertainty.ci95, unit)}; "
         f"{', '.join(texts)}; difference from {reference_title(name)} "
         f"{_format_difference(difference, unit)}{' points' if unit == 'fraction' else ''}"
         f"{_ends(ci95, unit)}"
     )
+    if helped == "unclear" and ci95[1] < -_ROUNDING and candidates > 1:
+        sentence += f"; no decision by it, as the best of {candidates} is chosen on these images"
     return {
         "sentence": sentence,
         "metric": metric,
@@ -176,46 +202,63 @@ def _by_metric(metric, encoder, references, was_trained) -> dict[str, Any]:
         "value": encoder.value,
         "reference": name,
         "reference_endpoint": reference.endpoint,
+        "candidates": candidates,
         "difference": difference,
         "ci95": list(ci95),
         "n": num_images,
+        "groups": groups,
         "helped": helped,
     }
 
 
-def difference_interval(encoder: PerImage, reference: PerImage) -> bootstrap.Interval:
-    """The 95 % interval of the difference between two values on the same test images.
+def difference_interval(
+    encoder: PerImage, reference: PerImage, tail: float = bootstrap.TAIL
+) -> bootstrap.Interval:
+    """The interval of the difference between two values on the same test images.
 
     A resample draws the same images for both. AUCs get fewer resamples, because they take longer.
 
     Args:
-        encoder: Correctness or scores of each image, by the encoder.
+        encoder: Correctness or scores of each image, by the encoder; its groups are drawn.
         reference: The same, by the reference.
+        tail: Percent of the resamples below the interval, and above it.
     """
     return bootstrap.interval(
         encoder.num_images,
         lambda counts: encoder.statistic(counts) - reference.statistic(counts),
         bootstrap.RESAMPLES if encoder.correct is None else RESAMPLES,
+        encoder.groups,
+        tail,
     )
 
 
-def _helped(encoder: PerImage, reference: PerImage, ci95: bootstrap.Interval) -> str:
-    if encoder.correct is not None and reference.correct is not None:
-        different = np.count_nonzero(np.abs(encoder.correct - reference.correct) > _ROUNDING)
-        if different < LEAST_DIFFERENT:
-            return "unclear"
+def _helped(
+    encoder: PerImage, reference: PerImage, ci95: bootstrap.Interval, candidates: int
+) -> str:
+    if _differing_units(encoder, reference) < LEAST_DIFFERENT:
+        return "unclear"
     if ci95[0] > _ROUNDING:
         return "yes"
-    return "no" if ci95[1] < -_ROUNDING else "unclear"
+    if ci95[1] >= -_ROUNDING:
+        return "unclear"
+    _, high = difference_interval(encoder, reference, bootstrap.TAIL / candidates)
+    return "no" if high < -_ROUNDING else "unclear"
 
 
-def _beginning(
-    helped: str, name: str, reference: Result, num_images: int, was_trained: bool
-) -> str:
+def _differing_units(encoder: PerImage, reference: PerImage) -> int:
+    """In how many groups, or images, the number of correct ones differs; for AUCs, all of them."""
+    units = bootstrap.units_of(encoder.num_images, encoder.groups)
+    if encoder.correct is None or reference.correct is None:
+        return int(units.max()) + 1
+    differences = np.bincount(units, encoder.correct - reference.correct)
+    return np.count_nonzero(np.abs(differences) > _ROUNDING)
+
+
+def _beginning(helped: str, name: str, reference: Result, images: str, was_trained: bool) -> str:
     title = reference_title(name)
     if helped == "unclear":
         subject = "Training" if was_trained else "This encoder"
-        return f"{subject} and {title} cannot be told apart on {num_images:,} test images: "
+        return f"{subject} and {title} cannot be told apart on {images}: "
     if helped == "yes":
         return "Training helped: " if was_trained else f"This encoder is better than {title}: "
     if not was_trained:

@@ -167,7 +167,8 @@ def _quality(report, kind):
         f"Expected calibration error {tables.percent(calibration['error'])} "
         f"({len(calibration['bins'])} bins of equal width): the mean distance of "
         "confidence and accuracy.",
-        "95 % intervals: by Wilson's score for fractions, else by the bootstrap over test images.",
+        "95 % intervals: by Wilson's score for fractions, else by the bootstrap over test images; "
+        "where these are in groups, such as frames of a video, by the bootstrap over groups.",
     ]
     sections = ["## Evaluation\n\n" + "\n".join(sentences)]
     sections += [_labels(quality), _confusion(quality)]

@@ -37,8 +37,8 @@ class ReferenceAccuracy:
         accuracy: Accuracy on the test images.
         interval: Its 95 % interval.
         gain: Accuracy of the classifier minus this one.
-        gain_interval: 95 % interval of the gain, by the bootstrap over test images, on which both
-            are measured.
+        gain_interval: 95 % interval of the gain, by the bootstrap over test images, or groups of
+            them, on which both are measured.
     """
 
     name: str
@@ -82,6 +82,7 @@ def compare(
     *,
     indices: np.ndarray | None = None,
     class_weights: str = NONE,
+    groups: np.ndarray | None = None,
 ) -> tuple[ReferenceAccuracy, ...]:
     """Trains the same head on the features of references, with the same labels.
 
@@ -93,6 +94,7 @@ def compare(
         label_names: Names of the classes or attributes.
         indices: int [K], the images to train on; None: all.
         class_weights: One of `settings.finetuning.CLASS_WEIGHTS`.
+        groups: int [M], as for `quality.accuracy_interval`.
 
     Raises:
         InputError: As for `head.fit`.
@@ -107,9 +109,9 @@ def compare(
             ReferenceAccuracy(
                 name,
                 float(of_reference.mean()),
-                quality.accuracy_interval(of_reference, labels.ndim == 2),
+                quality.accuracy_interval(of_reference, labels.ndim == 2, groups),
                 float(correct.mean() - of_reference.mean()),
-                bootstrap.mean_interval(correct - of_reference),
+                bootstrap.mean_interval(correct - of_reference, groups),
             )
         )
     return tuple(compared)
@@ -151,6 +153,7 @@ def labels_curve(
     counts: Sequence[int] = COUNTS,
     draws: int = DRAWS,
     class_weights: str = NONE,
+    groups: np.ndarray | None = None,
 ) -> tuple[LabelsPoint, ...]:
     """The accuracy of the head on frozen features against the number of labels.
 
@@ -163,6 +166,7 @@ def labels_curve(
         draws: Number of draws of nested sets of labels. All labels are one set, which is trained on
             once.
         class_weights: One of `settings.finetuning.CLASS_WEIGHTS`.
+        groups: int [M], as for `quality.accuracy_interval`.
 
     Returns:
         A point for each number of labels. For attributes, numbers at which one of them has a single
@@ -195,7 +199,7 @@ def labels_curve(
                 count,
                 len(drawn[0]),
                 float(np.mean(accuracies)),
-                bootstrap.mean_interval(np.mean(correct, axis=0)),
+                bootstrap.mean_interval(np.mean(correct, axis=0), groups),
                 min(accuracies),
                 max(accuracies),
                 len(drawn),

@@ -21,7 +21,7 @@ class LabelQuality:
         images: Number of test images that have it.
         accuracy: For a class, the fraction of its images that are classified as it (recall); for an
             attribute, the fraction of all images for which it is correct. None without images.
-        interval: 95 % interval of the accuracy, by Wilson's score; None without images.
+        interval: 95 % interval of the accuracy, as of `Quality`; None without images.
         precision: Of the images predicted to have the label, the fraction that have it; None if
             there are none.
         recall: Of the images that have the label, the fraction predicted to have it; None if there
@@ -44,8 +44,8 @@ class Quality:
         images: N.
         accuracy: The fraction of images whose class is correct; for attributes, the mean over all
             of them.
-        interval: Its 95 % interval: by Wilson's score; for attributes, by the bootstrap over
-            images.
+        interval: Its 95 % interval: by Wilson's score; for attributes, and where images are in
+            groups, by the bootstrap over images or groups.
         balanced_accuracy: The mean of the labels' recalls; for attributes, the mean of the recalls
             of present and absent ones.
         negative_log_likelihood: Its mean, in nats.
@@ -82,20 +82,34 @@ def correctness(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return (probabilities.argmax(axis=1) == labels).astype(np.float64)
 
 
-def accuracy_interval(correct: np.ndarray, multi_label: bool) -> Interval:
-    """The 95 % interval of the mean of `correctness`."""
-    if multi_label:
-        return bootstrap.mean_interval(correct)
+def accuracy_interval(
+    correct: np.ndarray, multi_label: bool, groups: np.ndarray | None = None
+) -> Interval:
+    """The 95 % interval of the mean of `correctness`.
+
+    Args:
+        correct: float [N].
+        multi_label: Whether it is of attributes, so that an image may be correct in part.
+        groups: int [N], which images are alike, such as frames of a video; None: none are.
+    """
+    if multi_label or bootstrap.group_count(len(correct), groups):
+        return bootstrap.mean_interval(correct, groups)
     return wilson_interval(int(correct.sum()), len(correct))
 
 
-def measure(probabilities: np.ndarray, labels: np.ndarray, label_names: tuple[str, ...]) -> Quality:
+def measure(
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    label_names: tuple[str, ...],
+    groups: np.ndarray | None = None,
+) -> Quality:
     """Measures a classifier.
 
     Args:
         probabilities: float [N, C], N at least 1.
         labels: int [N], classes; or int [N, C], attributes 0 or 1.
         label_names: Names of the C labels.
+        groups: As for `accuracy_interval`.
     """
     multi_label = labels.ndim == 2
     correct = correctness(probabilities, labels)
@@ -116,12 +130,12 @@ def measure(probabilities: np.ndarray, labels: np.ndarray, label_names: tuple[st
     return Quality(
         len(labels),
         float(correct.mean()),
-        accuracy_interval(correct, multi_label),
+        accuracy_interval(correct, multi_label, groups),
         float(np.nanmean(recalls)),
         float(-np.mean(logarithms)),
         calibration_error(probabilities, labels),
         tuple(
-            _of_label(name, has[:, n], gets[:, n], multi_label)
+            _of_label(name, has[:, n], gets[:, n], multi_label, groups)
             for n, name in enumerate(label_names)
         ),
         tuple(tuple(map(int, row)) for row in confusion),
@@ -134,14 +148,16 @@ def _fraction(some, of):
     return np.where(counts > 0, some.sum(axis=0) / np.maximum(counts, 1), np.nan)
 
 
-def _of_label(name, has, gets, multi_label):
+def _of_label(name, has, gets, multi_label, groups):
     right, count = int(np.sum(has & gets)), int(has.sum())
-    successes, trials = (int(np.sum(has == gets)), len(has)) if multi_label else (right, count)
+    counted = np.ones_like(has) if multi_label else has
+    correct = (has == gets)[counted]
+    of_counted = None if groups is None else groups[counted]
     return LabelQuality(
         name,
         count,
-        successes / trials if trials else None,
-        wilson_interval(successes, trials) if trials else None,
+        float(correct.mean()) if len(correct) else None,
+        accuracy_interval(correct, False, of_counted) if len(correct) else None,
         right / int(gets.sum()) if gets.any() else None,
         right / count if count else None,
     )

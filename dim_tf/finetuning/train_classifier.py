@@ -208,6 +208,11 @@ class _Examples:
         assert self.test.labels is not None
         return self.test.labels
 
+    @property
+    def test_groups(self) -> np.ndarray | None:
+        """The groups of `test`."""
+        return self.test.groups if self.test else None
+
 
 def _examples(train, test, label_names, settings, seed) -> _Examples:
     """The images that have a label, and which of them are for validation."""
@@ -297,8 +302,9 @@ def _measure(
     if predicted is None:
         return {"quality": None}
     test_labels, names = examples.test_labels, examples.label_names
+    groups = examples.test_groups
     return {
-        "quality": quality.measure(predicted, test_labels, names),
+        "quality": quality.measure(predicted, test_labels, names, groups),
         "comparison": comparison.compare(
             quality.correctness(predicted, test_labels),
             compared,
@@ -307,6 +313,7 @@ def _measure(
             names,
             indices=examples.train_indices,
             class_weights=settings.class_weights,
+            groups=groups,
         ),
         "labels_curve": comparison.labels_curve(
             frozen.features,
@@ -316,6 +323,7 @@ def _measure(
             counts=settings.label_counts,
             draws=settings.draws,
             class_weights=settings.class_weights,
+            groups=groups,
         ),
     }
 

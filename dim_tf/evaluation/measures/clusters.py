@@ -102,7 +102,7 @@ class Clusters:
                 class_of = assign_classes(clusters, data.train.labels[indices], num_classes)
                 correct.append(class_of[test_clusters] == data.test.labels)
                 nmi.append(float(normalized_mutual_info_score(data.test.labels, test_clusters)))
-            yield accuracy("cluster_accuracy", endpoint, correct)
+            yield accuracy("cluster_accuracy", endpoint, correct, data.test.groups)
             uncertainty = Uncertainty(sample_std(nmi), self.seeds, None)
             yield Result("cluster_nmi", endpoint, float(np.mean(nmi)), uncertainty)
         if self.assign:
@@ -118,7 +118,7 @@ class Clusters:
         # A cluster without training images has no class.
         class_of = np.pad(class_of, (0, max(0, test.max() + 1 - len(class_of))), constant_values=-1)
         correct = class_of[test] == data.test.labels
-        yield accuracy("assigned_accuracy", ASSIGNED_ENDPOINT, [correct])
+        yield accuracy("assigned_accuracy", ASSIGNED_ENDPOINT, [correct], data.test.groups)
         nmi = float(normalized_mutual_info_score(data.test.labels, test))
         yield Result("assigned_nmi", ASSIGNED_ENDPOINT, nmi, Uncertainty(None, 1, None))
 

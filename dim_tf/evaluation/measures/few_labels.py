@@ -63,7 +63,7 @@ class FewLabels:
             self.representation, False, self.epochs, self.seeds, self.learning_rate, self.fast
         )
         labels = self.representation.data.train.labels
-        test_labels = self.representation.data.test.labels
+        test = self.representation.data.test
         for percent in self.percentages:
             for endpoint, features in self.representation.train.items():
                 test_features = self.representation.test[endpoint]
@@ -73,8 +73,8 @@ class FewLabels:
                     for seed in range(self.seeds)
                 ]
                 probabilities = probe.predict(features, labels, test_features, indices)
-                correct = probabilities.argmax(axis=2) == test_labels
-                yield accuracy(_name(percent), endpoint, correct)
+                correct = probabilities.argmax(axis=2) == test.labels
+                yield accuracy(_name(percent), endpoint, correct, test.groups)
 
 
 def _build(context: MeasureContext) -> FewLabels:

@@ -98,7 +98,7 @@ class FineTuning:
             if not np.isfinite(logits).all():
                 raise RunError(f"{name}: training diverged; give a lower --learning_rate")
             correct = logits.argmax(1) == test.labels
-            yield accuracy(name, self._endpoint, [correct])
+            yield accuracy(name, self._endpoint, [correct], test.groups)
 
     @property
     def _endpoint(self):

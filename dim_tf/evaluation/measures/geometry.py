@@ -66,7 +66,7 @@ class Geometry:
         if self.encode is not None:
             protocol["alignment"] = (
                 "mean squared distance of the features, of unit length, of two random views "
-                "(random shifts and flips) of an image, of {images}; 0: the same, 2: unrelated"
+                f"(random shifts and flips) of an image, of {images}; 0: the same, 2: unrelated"
             )
         return protocol
 

@@ -21,6 +21,7 @@ TEMPERATURE = 0.07  # of the votes
 class NearestNeighbours:
     """k-nearest-neighbour classification by cosine similarity (Wu et al. 2018, section 3.4).
 
+    https://arxiv.org/abs/1805.01978; the paper has 200 neighbours. The temperature is the paper's.
     A neighbour of similarity s votes for its label with weight exp(s / temperature). Without labels
     there are only figures.
 
@@ -65,18 +66,18 @@ class NearestNeighbours:
                 similarity, train_labels[indices], len(data.label_names), self.temperature
             )
             if data.has_classes:
-                yield accuracy("knn", endpoint, [scores.argmax(1) == test_labels])
+                yield accuracy("knn", endpoint, [scores.argmax(1) == test_labels], data.test.groups)
             else:
                 table = attribute_metrics.by_attribute(scores, test_labels, data.label_names)
                 auc = attribute_metrics.statistics([scores], test_labels)["auc"]
-                ci95 = bootstrap.interval(len(test_labels), auc)
+                ci95 = bootstrap.interval(len(test_labels), auc, groups=data.test.groups)
                 value = attribute_metrics.means(table)["auc"]
                 yield Result(
                     "knn_auc",
                     endpoint,
                     value,
                     Uncertainty(None, 1, ci95),
-                    per_image=PerImage(len(test_labels), auc),
+                    per_image=PerImage(len(test_labels), auc, groups=data.test.groups),
                 )
 
     def figures(self) -> list[NeighbourPanel]:

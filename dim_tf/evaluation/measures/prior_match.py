@@ -83,7 +83,8 @@ class PriorMatch:
         discriminator = self._fit_discriminator(prior, prior.to_support(tf.constant(train)))
         scores = [np.asarray(discriminator(x)) for x in (samples, features)]
         accuracies = np.stack([scores[0] > 0, scores[1] <= 0], axis=1).mean(axis=1)
-        uncertainty = Uncertainty(None, 1, bootstrap.mean_interval(accuracies))
+        groups = self.representation.data.test.groups
+        uncertainty = Uncertainty(None, 1, bootstrap.mean_interval(accuracies, groups))
         yield Result("prior_discriminator", ENDPOINT, float(np.mean(accuracies)), uncertainty)
 
         distances = [

@@ -136,7 +136,7 @@ class Probe:
                 yield from self._attribute_results(endpoint, probabilities)
                 continue
             predictions = probabilities.argmax(axis=2)
-            yield accuracy(self.name, endpoint, predictions == data.test.labels)
+            yield accuracy(self.name, endpoint, predictions == data.test.labels, data.test.groups)
             if endpoint == "global":
                 self._confusion_matrices.append(self._confusion_matrix(predictions[0]))
 
@@ -161,8 +161,8 @@ class Probe:
             values = [mean[name] for mean in means]
             interval = per_image = None
             if statistic := statistics.get(name):
-                interval = bootstrap.interval(len(data.test), statistic)
-                per_image = PerImage(len(data.test), statistic)
+                interval = bootstrap.interval(len(data.test), statistic, groups=data.test.groups)
+                per_image = PerImage(len(data.test), statistic, groups=data.test.groups)
             uncertainty = Uncertainty(sample_std(values), len(values), interval)
             value = float(np.mean(values))
             yield Result(f"{self.name}_{name}", endpoint, value, uncertainty, tables[0], per_image)

@@ -107,7 +107,7 @@ class Reconstruction:
         )
         for name, chunks in (("ms_ssim", similarity), ("reconstruction_error", error)):
             values = np.concatenate(chunks)
-            uncertainty = Uncertainty(None, 1, bootstrap.mean_interval(values))
+            uncertainty = Uncertainty(None, 1, bootstrap.mean_interval(values, data.test.groups))
             yield Result(name, ENDPOINT, float(np.mean(values)), uncertainty)
 
     def figures(self) -> list[Reconstructions]:

@@ -57,11 +57,12 @@ class RotationProbe:
         train = _rotated(data.train, TRAIN_IMAGES, data.storage)
         test = _rotated(data.test, TEST_IMAGES, data.storage)
         turns = len(test) // min(TEST_IMAGES, len(data.test))
+        groups = None if test.groups is None else test.groups[: len(test) // turns]
         encoded = self.encode(replace(data, train=train, test=test))
         for endpoint in encoded.train:
             features = (encoded.train[endpoint], encoded.test[endpoint])
             correct = pretext_probe(*(x.reshape(turns, -1, x.shape[1]) for x in features))
-            yield accuracy("rotation_probe", endpoint, [correct])
+            yield accuracy("rotation_probe", endpoint, [correct], groups)
 
 
 SPEC = MeasureSpec(lambda context: RotationProbe(context.representation, context.encode))
@@ -77,4 +78,5 @@ def _rotated(split: EvaluationSplit, limit: int, storage: ArrayStorage) -> Evalu
     for rotation in rotations:
         images.append(rotation)
     labels = np.concatenate([split.labels[indices]] * len(rotations))
-    return EvaluationSplit(images.finish(), labels)
+    groups = None if split.groups is None else np.tile(split.groups[indices], len(rotations))
+    return EvaluationSplit(images.finish(), labels, groups)

@@ -80,7 +80,7 @@ class SupportVectorMachine:
                 classifier.scores(self.representation.test[endpoint]).argmax(1) == data.test.labels
                 for classifier in classifiers
             ]
-            yield accuracy("svm", endpoint, correct)
+            yield accuracy("svm", endpoint, correct, data.test.groups)
 
     def _count(self, endpoint):
         """The number of images in each training."""

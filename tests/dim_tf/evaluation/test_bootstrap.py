@@ -15,6 +15,59 @@ def test_the_interval_of_a_proportion_is_the_normal_one():
     assert bootstrap.mean_interval(hits) == (low, high)
 
 
+def test_copies_of_images_in_groups_tell_no_more_than_the_images():
+    """The same draws of groups as of single images, so the same interval to the last digit."""
+    hits = np.random.default_rng(0).random(40) < 0.7
+    copies, groups = np.repeat(hits, 10), np.repeat(np.arange(40), 10)
+    low, high = bootstrap.mean_interval(hits)
+    assert bootstrap.mean_interval(copies, groups) == pytest.approx((low, high), abs=1e-7)
+    too_narrow = np.ptp(bootstrap.mean_interval(copies))
+    assert np.ptp([low, high]) == pytest.approx(10**0.5 * too_narrow, rel=0.15)
+    scores, labels = attributes()
+    alone = bootstrap.interval(200, attribute_metrics.statistics([scores], labels)["auc"])
+    twice, of_images = (np.repeat(x, 2, axis=0) for x in (scores, labels))
+    statistic = attribute_metrics.statistics([twice], of_images)["auc"]
+    together = bootstrap.interval(400, statistic, groups=np.repeat(np.arange(200), 2))
+    assert together == pytest.approx(alone, abs=1e-12)
+
+
+@pytest.mark.parametrize("metric", ["mean", "accuracy", "balanced_accuracy"])
+def test_groups_of_other_sizes_by_plain_numpy(metric):
+    """A resample of groups has as many images as these have, so its mean is over that number."""
+    groups = np.array([7, 7, 7, 7, 2, 3, 3, 5, 5, 5, 5, 5])
+    scores = np.random.default_rng(3).random((12, 1))
+    labels = np.arange(12)[:, np.newaxis] % 2
+    right = ((scores > 0.5) == labels)[:, 0]
+
+    def of_images(images):
+        if metric != "balanced_accuracy":
+            return right[images].mean()
+        return np.mean([right[images][labels[images, 0] == label].mean() for label in (0, 1)])
+
+    rng, names = np.random.default_rng(0), np.unique(groups)
+    expected = []
+    for _ in range(bootstrap.RESAMPLES):
+        drawn = names[rng.integers(0, 4, 4)]
+        images = np.concatenate([np.flatnonzero(groups == name) for name in drawn])
+        if set(labels[images, 0]) == {0, 1} or metric != "balanced_accuracy":
+            expected.append(of_images(images))
+    if metric == "mean":
+        interval = bootstrap.mean_interval(right, groups)
+    else:
+        statistic = attribute_metrics.statistics([scores], labels)[metric]
+        interval = bootstrap.interval(12, statistic, groups=groups)
+    assert interval == pytest.approx(np.percentile(expected, [2.5, 97.5]), abs=1e-6)
+
+
+def test_groups_of_one_image_each_are_no_groups():
+    hits = np.random.default_rng(0).random(40) < 0.7
+    alone = bootstrap.mean_interval(hits)
+    assert bootstrap.mean_interval(hits, np.arange(40)[::-1]) == alone
+    assert bootstrap.group_count(40, np.arange(40)) is None
+    assert bootstrap.group_count(40, None) is None
+    assert bootstrap.group_count(3, np.array([9, -1, 9])) == 2
+
+
 def attributes():
     """Scores with ties and without, of rare, balanced and frequent attributes."""
     rng = np.random.default_rng(0)

@@ -5,14 +5,14 @@ import pytest
 from sample_representations import evaluation_data, representation
 
 from dim_tf.evaluation import bootstrap, verdict
-from dim_tf.evaluation.measure import NO_LABELS, PerImage, Result, accuracy
+from dim_tf.evaluation.measure import NO_LABELS, PerImage, Result, Uncertainty, accuracy
 from dim_tf.evaluation.measures.knn import NearestNeighbours
 from dim_tf.evaluation.report.results import check
 
 
-def result(*correct, metric="knn", endpoint="global"):
+def result(*correct, metric="knn", endpoint="global", groups=None):
     """Of trainings with this correctness, 0 or 1 of each image."""
-    return accuracy(metric, endpoint, [np.array(of_training) for of_training in correct])
+    return accuracy(metric, endpoint, [np.array(of_training) for of_training in correct], groups)
 
 
 def table(both, encoder_alone, reference_alone, neither=0):
@@ -57,7 +57,7 @@ def test_the_interval_of_accuracies_is_mcnemars_normal_approximation(
 
 def test_the_interval_holds_the_true_difference_19_times_in_20(monkeypatch):
     """Encoders that differ on 30 % of 100 images, by 4 points in the mean."""
-    counts = list(bootstrap._resamples(100, verdict.RESAMPLES))  # drawn once, for speed
+    counts = list(bootstrap._resamples(np.arange(100), verdict.RESAMPLES))  # once, for speed
     monkeypatch.setattr(bootstrap, "_resamples", lambda *_: counts)
     rng = np.random.default_rng(1)
     held = 0
@@ -92,6 +92,68 @@ def test_the_decision_is_by_the_interval_and_needs_six_images_that_differ(kinds,
     low, high = decided["ci95"]
     assert low <= decided["difference"] <= high
     assert decided["difference"] == pytest.approx((kinds[1] - kinds[2]) / sum(kinds))
+
+
+def test_groups_are_drawn_and_counted_as_a_whole():
+    """Better on the 60 frames of each of five videos of twelve: five videos say little."""
+    groups = np.repeat(np.arange(12), 60)
+    encoder, reference = result(groups < 5, groups=groups), result(groups < 0, groups=groups)
+    decided = decide(encoder, reference)
+    assert (decided["helped"], decided["groups"]) == ("unclear", 12)
+    assert "cannot be told apart on 720 test images in 12 groups: kNN" in decided["sentence"]
+    alone = decide(*(result(x.per_image.correct) for x in (encoder, reference)))
+    assert (alone["helped"], alone["groups"]) == ("yes", None)
+    assert decided["ci95"][1] - decided["ci95"][0] > 5 * (alone["ci95"][1] - alone["ci95"][0])
+    seven = decide(result(groups < 7, groups=groups), reference)
+    assert seven["helped"] == "yes"
+
+
+def test_too_few_groups_decide_nothing_by_the_auc():
+    def statistic(counts):
+        return np.ones(len(counts))
+
+    def by_auc(value, groups):
+        scores = PerImage(100, lambda counts: value * statistic(counts), groups=groups)
+        return Result(
+            "knn_auc", "global", value, Uncertainty(None, 1, (value, value)), None, scores
+        )
+
+    for count, helped in ((5, "unclear"), (6, "yes")):
+        groups = np.arange(100) % count
+        assert decide(by_auc(1.0, groups), by_auc(0.5, groups))["helped"] == helped
+
+
+def test_the_best_of_many_references_has_to_be_better_by_more():
+    encoder, reference = table(5, 20, 38, 37)
+    alone = decide(encoder, reference)
+    assert (alone["helped"], alone["candidates"]) == ("no", 1)
+    worse = [
+        result([0] * 100, endpoint=e) for e in ("local", "conv", "fc", "a", "b", "c", "d", "e")
+    ]
+    references = {"pixels": [reference], "mine": worse}
+    of_nine = verdict.decide([encoder], references, "global", was_trained=True)
+    assert (of_nine["helped"], of_nine["candidates"]) == ("unclear", 9)
+    assert of_nine["ci95"] == alone["ci95"]
+    assert of_nine["ci95"][1] < 0
+    assert of_nine["sentence"].endswith(
+        "; no decision by it, as the best of 9 is chosen on these images"
+    )
+    much_worse = verdict.decide([result([0] * 100)], references, "global", was_trained=True)
+    assert (much_worse["helped"], much_worse["candidates"]) == ("no", 9)
+
+
+def test_no_better_reference_is_found_among_nine_equal_ones_39_times_in_40(monkeypatch):
+    """All have the accuracy of the encoder, 60 %; by the 95 % interval 1 in 5 would be better."""
+    counts = list(bootstrap._resamples(np.arange(200), 1000))  # drawn once, for speed
+    monkeypatch.setattr(bootstrap, "_resamples", lambda *_: counts)
+    rng = np.random.default_rng(2)
+    helped = []
+    for _ in range(150):
+        encoder, *others = (result(x) for x in rng.random((10, 200)) < 0.6)
+        references = {str(i): [other] for i, other in enumerate(others)}
+        helped.append(verdict.decide([encoder], references, "global", was_trained=True)["helped"])
+    assert helped.count("no") <= 8  # 0.025 of 150 is 4
+    assert helped.count("yes") <= 4
 
 
 def test_an_encoder_equals_itself():
@@ -237,8 +299,17 @@ def test_without_a_verdict_the_last_line_says_why(has_labels, has_references, wh
 def test_the_protocol_names_method_resamples_and_images():
     decided = decide(*table(0, 80, 20))
     text = verdict.protocol(decided, has_labels=True, has_references=True)
-    assert text.startswith("paired bootstrap over the 100 test images, percentiles 2.5 and 97.5")
+    assert text.startswith("paired bootstrap over the 100 test images; percentiles 2.5 and 97.5 of")
     assert "2,000 resamples" in text
+    assert text.endswith("no decision on fewer than 6 images that differ")
+    of_groups = verdict.protocol(decided | {"groups": 10}, has_labels=True, has_references=True)
+    assert "over the 10 groups of the 100 test images, each drawn as a whole; perc" in of_groups
+    assert of_groups.endswith("no decision on fewer than 6 groups that differ")
+    of_auc = decided | {"metric": "knn_auc"}
+    text = verdict.protocol(of_auc, has_labels=True, has_references=True)
+    assert "500 resamples" in text
+    assert "correctness" not in text
+    assert text.endswith("no decision on fewer than 6 images")
 
 
 def test_the_rotation_probe_decides_where_there_are_no_labels_alone():

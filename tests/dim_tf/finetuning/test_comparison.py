@@ -39,6 +39,28 @@ def test_worse_features_show_a_gain_and_the_same_ones_none():
     assert random.interval[0] < random.accuracy < random.interval[1]
 
 
+def test_test_images_of_a_group_are_drawn_together():
+    """The interval of ten times each image is that of single images if the copies are a group."""
+    trained, _ = head.fit(GOOD.train, TRAIN, NAMES)
+    groups = np.repeat(np.arange(len(TEST)), 10)
+    good, bad = (FeaturePair(x.train, np.repeat(x.test, 10, axis=0)) for x in (GOOD, BAD))
+    correct = quality.correctness(trained.probabilities(GOOD.test), TEST)
+    (alone,) = comparison.compare(correct, {"a": BAD}, TRAIN, TEST, NAMES)
+    (together,) = comparison.compare(
+        np.repeat(correct, 10), {"a": bad}, TRAIN, np.repeat(TEST, 10), NAMES, groups=groups
+    )
+    assert together.gain_interval == pytest.approx(alone.gain_interval, abs=1e-6)
+    assert np.ptp(together.interval) == pytest.approx(np.ptp(alone.interval), rel=0.1)
+    curves = [
+        comparison.labels_curve(features, TRAIN, labels, NAMES, counts=(), groups=of_images)
+        for features, labels, of_images in (
+            (GOOD, TEST, None),
+            (good, np.repeat(TEST, 10), groups),
+        )
+    ]
+    assert curves[1][0].interval == pytest.approx(curves[0][0].interval, abs=1e-6)
+
+
 def test_sets_of_labels_are_nested_and_of_equal_classes():
     labels = np.repeat([0, 1, 2], [10, 40, 3])
     sets = list(comparison.nested_subsets(labels, (1, 2, 5, 20), seed=0))

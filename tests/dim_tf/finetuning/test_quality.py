@@ -43,6 +43,17 @@ def test_attributes():
     assert measured.interval[0] <= measured.accuracy <= measured.interval[1]
 
 
+def test_where_images_are_in_groups_intervals_are_of_groups():
+    groups = np.array([1, 1, 1, 0, 0])
+    alone, together = (quality.measure(PROBABILITIES, LABELS, NAMES, g) for g in (None, groups))
+    assert alone.interval == quality.wilson_interval(3, 5)
+    assert together.interval == pytest.approx((1 / 2, 2 / 3))  # of one group or of the other
+    assert together.labels[0].interval == pytest.approx((2 / 3, 2 / 3))  # all are of one group
+    assert [x.accuracy for x in together.labels] == [x.accuracy for x in alone.labels]
+    single = quality.measure(PROBABILITIES, LABELS, NAMES, np.arange(5))
+    assert single == alone
+
+
 def test_wilsons_interval_by_its_formula():
     z, n, p = 1.959964, 20, 0.9
     center, half = p + z * z / (2 * n), z * np.sqrt(p * (1 - p) / n + (z / (2 * n)) ** 2)

@@ -107,6 +107,7 @@ def test_alignment_of_two_views():
     assert 0.5 < value < 2.1
     assert value == views(pixels)[0]
     assert set(measure.protocol) == set(measure.metrics)
+    assert "of the first 600 test images;" in measure.protocol["alignment"]
 
 
 def test_without_an_encoder_there_is_no_alignment():
