@@ -270,7 +270,8 @@ wasserstein = _expectations("w1", _identity, _identity, log_ratio=None)
 """E[t] - E[t'] (Arjovsky et al. 2017).
 
 Bounds the Wasserstein-1 distance if the critic is 1-Lipschitz; otherwise it bounds nothing, and
-grows without limit unless the critic has a layer norm or a gradient penalty.
+grows without limit unless a temperature fixes the scale of the scores or there is a gradient
+penalty.
 """
 
 
@@ -289,9 +290,9 @@ donsker_varadhan = Estimator(
 )
 """E[t] - log E[exp t'], one logarithm for each location and global (section 3.1, eq. 2).
 
-Bounds mutual information from below (nats) in expectation over an independent critic's samples;
-the logarithm of a batch's mean is biased upwards. (The authors' code takes one logarithm over all
-locations.)
+With exact expectations it bounds mutual information from below (nats). The logarithm of a batch's
+mean is biased downwards, so the value is biased upwards. (The authors' code takes one logarithm
+over all locations.)
 """
 
 
@@ -347,8 +348,9 @@ info_nce = Estimator(
 """E[t - log((exp t + Σ exp t') / (1 + K·L))] (section 3.1, eq. 5).
 
 The query is the global feature: the negatives of each joint pair are the same global with all K·L
-local features of other images, so one log-sum-exp serves all locations of an image. Bounds mutual
-information from below (nats) and is at most log(1 + K·L).
+local features of other images, so one log-sum-exp serves all locations of an image. At most
+log(1 + K·L). With L = 1 it bounds mutual information from below (nats). The locations of an image
+are not independent samples, so with more of them it may exceed the information, up to log L.
 """
 
 _ALL = (

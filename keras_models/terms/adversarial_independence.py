@@ -18,11 +18,12 @@ class AdversarialIndependence(FeatureGame):
 
     Brakel & Bengio 2017, https://arxiv.org/abs/1710.05050, algorithm 1. Each dimension of y =
     sigmoid(Y) is shuffled over the images of all replicas by its own permutation, which gives
-    samples of the product of the marginals (their section 3). The discriminator distinguishes these
-    from the features by the divergence `gan` (their equation 2). The encoder makes the two alike:
-    it minimises the loss with the sides exchanged, which does not saturate and reaches the encoder
-    through both kinds of samples. The sigmoid of each dimension does not change dependence, and it
-    bounds the discriminator's input. Several globals of an image count as separate samples.
+    samples of the product of the marginals (their section 3); the authors' code resamples with
+    replacement. The discriminator distinguishes these from the features by the divergence `gan`
+    (their equation 2). The encoder makes the two alike: it minimises the loss with the sides
+    exchanged, which does not saturate and reaches the encoder through both kinds of samples; theirs
+    is minimax. The sigmoid of each dimension does not change dependence, and it bounds the
+    discriminator's input; theirs has none. Several globals of an image count as separate samples.
 
     Args:
         discriminator: D.
