@@ -10,7 +10,7 @@ from keras_models.encoders.blocks import DenseHead
 from keras_models.nn import layers
 from keras_models.objective_model import Batch, Losses
 
-STDDEV_OFFSET = 5.0  # σ = softplus(s - 5), of the paper's section 4.1
+STDDEV_OFFSET = 5.0  # σ = softplus(s - 5), as in the authors' code
 
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
@@ -19,15 +19,16 @@ class VIB(EncoderModel):
 
     https://arxiv.org/abs/1612.00410. p(z|x) = N(Y, diag σ²), from which one z is drawn in each
     step, and r = N(0, I). The mean Y is the global feature, which is evaluated and exported;
-    σ = softplus(s - 5), where s is a linear map of the endpoint fc, or of Y if there is no fc.
-    q(y|z) is a linear classifier of z (section 4.1). Both terms bound mutual information:
-    I(Z, Y) ≥ H(Y) - E[-log q(y|z)] and I(Z, X) ≤ E KL (eq. 11 and 14).
+    σ = softplus(s - 5), as in the authors' code, where s is a linear map of the endpoint fc, or of
+    Y if there is no fc. q(y|z) is a linear classifier of z (section 4.1). Both terms bound mutual
+    information: I(Z, Y) ≥ H(Y) - E[-log q(y|z)] and I(Z, X) ≤ E KL (eq. 11 and 14).
 
     Args:
         encoder: Images -> endpoints.
         labels: Number of classes or attributes.
         multi_label: Whether the labels are attributes, of which an image can have several;
-            -log q(y|z) is then the mean over them.
+            -log q(y|z) is then the mean over the A attributes, not their sum, so β acts A-fold and
+            the bound on I(Z, Y) does not hold.
         kl_weight: β.
         seed: Seed of the random numbers drawn in training.
 

@@ -251,7 +251,7 @@ def _differing_units(encoder: PerImage, reference: PerImage) -> int:
     if encoder.correct is None or reference.correct is None:
         return int(units.max()) + 1
     differences = np.bincount(units, encoder.correct - reference.correct)
-    return np.count_nonzero(np.abs(differences) > _ROUNDING)
+    return int(np.count_nonzero(np.abs(differences) > _ROUNDING))
 
 
 def _beginning(helped: str, name: str, reference: Result, images: str, was_trained: bool) -> str:

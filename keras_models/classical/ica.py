@@ -38,7 +38,7 @@ class Unmixing:
 def entropy(weights: np.ndarray, bias: np.ndarray, z: np.ndarray) -> float:
     """The entropy of y = g(W·z + w₀), g the logistic function, minus that of z, in nats.
 
-    Bell & Sejnowski 1995, section 2.3 (https://doi.org/10.1162/neco.1995.7.6.1129): the entropy of
+    Bell & Sejnowski 1995, section 2.2 (https://doi.org/10.1162/neco.1995.7.6.1129): the entropy of
     a map's output is that of its input plus the mean of the logarithm of the map's determinant,
     |det W| · Π g'(u_i), where g' = y(1 - y).
 

@@ -13,7 +13,8 @@ class FittedMachine:
     Attributes:
         weights: W, [F, D].
         bias: b, [D].
-        pseudo_likelihood: Mean logarithm of the pseudo-likelihood, in nats per image.
+        pseudo_likelihood: Mean logarithm of scikit-learn's pseudo-likelihood, in nats per image. It
+            is defined for binary pixels; for grey ones it is only a number to watch.
     """
 
     weights: np.ndarray

@@ -26,7 +26,8 @@ class DAC(ClusterModel):
     g - (1 - r)·log(1 - g). The labels are computed from the same features, for all pairs of two
     images in the batch of all replicas. u = 0.95 - λ and l = 0.455 + 0.1·λ. λ starts at 0 and grows
     by 1.1·η, a gradient step on u - l, every `threshold_steps` steps, until the thresholds meet at
-    0.5. There the paper ends training; here it continues with all pairs.
+    0.5. There the paper ends training; here it continues with all pairs. The objective is not
+    evaluated, because the thresholds are those of a training step.
 
     The head has two layers of K units with batch norm and ReLU, as in the paper, then exp(x)
     divided by its length. Its initial weights are those of all other layers here; the paper's are
@@ -36,12 +37,16 @@ class DAC(ClusterModel):
         encoder: Images -> endpoints.
         clusters: K.
         threshold_steps: Steps between two changes of λ, at least 1; the paper's epoch.
-        threshold_rate: η; 0.009 in the authors' code.
+        threshold_rate: η; the default is that of a re-implementation. The authors' scripts for
+            CIFAR-10 move thresholds of 0.99 and 0.8 towards each other over 50 epochs, and augment
+            the images.
         seed: Seed of the random numbers drawn in training.
 
     Raises:
         ValueError: As for `ClusterModel`; or `threshold_steps` is less than 1.
     """
+
+    evaluates = False  # the thresholds belong to a training step
 
     def __init__(
         self,

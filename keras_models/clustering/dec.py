@@ -5,11 +5,13 @@ import numpy as np
 import tensorflow as tf
 from sklearn.cluster import KMeans
 
+from keras_models import optimizers
 from keras_models.clustering.cluster_model import ClusterModel
 from keras_models.distribute import replicas
 from keras_models.distribute.randomness import StepRandom, derive_seed
 from keras_models.encoder_model import check_makes_images_of
 from keras_models.nn import layers
+from keras_models.nn.kernels import FusedAdam
 from keras_models.objective_model import Batch, Losses
 
 KMEANS_STARTS = 20  # the paper's
@@ -33,6 +35,10 @@ class DEC(ClusterModel):
     target yet. Features and targets are part of the weights, so a step is a function of the
     weights, the step and the batch. The paper pretrains layer by layer on images with dropout; here
     all layers are trained at once.
+
+    The metric `reassigned` is the fraction of the batch's images whose likeliest cluster by Q, the
+    current one, is not that by P. It is not the paper's stopping criterion, which compares each
+    image's cluster with that at the previous computation of P.
 
     Args:
         encoder: Images -> endpoints; the global feature is the code.
@@ -100,6 +106,12 @@ class DEC(ClusterModel):
         self.embeddings = variable("embeddings", (self.images, shape[-1]))
         self.encoded = variable("encoded", (self.images,))
         self.targets = variable("targets", (self.images, self.clusters))
+
+    def _build_optimizers(self):
+        super()._build_optimizers()
+        main = optimizers.inner(self.optimizer)
+        if isinstance(main, FusedAdam):  # the centroids' gradient is 0 until then
+            main.set_rate([self.centroids], 1.0, self.pretraining_steps)
 
     def scores(self, features):
         return student_t(tf.cast(features, tf.float32), tf.convert_to_tensor(self.centroids))

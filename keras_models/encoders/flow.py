@@ -18,7 +18,7 @@ from keras_models.nn import layers
 
 LEVELS = 256  # of a pixel
 BLOCK = 4  # pixels a side of a location of the local map
-LOGIT_MARGIN = 0.05  # α of RealNVP's section 4.1
+LOGIT_MARGIN = 0.05  # RealNVP's α (section 4.1), but at both ends
 
 
 class Flow(Encoder):
@@ -38,7 +38,9 @@ class Flow(Encoder):
     """
 
     def __init__(self, image_shape: Sequence[int], synchronized: bool = False, **kwargs):
-        super().__init__(image_shape, math.prod(image_shape), synchronized, **kwargs)
+        super().__init__(  # images stay float32
+            image_shape, math.prod(image_shape), synchronized, autocast=False, **kwargs
+        )
         height, width, _ = self.image_shape
         if height % BLOCK or width % BLOCK:
             raise ValueError(
@@ -93,8 +95,8 @@ class NICE(Flow):
 
     The image, scaled to [-1, 1], is a vector. Each coupling keeps the numbers at odd or even
     positions, alternately, and adds a network of them to the others; z is the result times exp(s).
-    The paper's networks for CIFAR-10 have 4 hidden layers of 2000 units, which take 6 times as many
-    multiplications, and its images are whitened.
+    The paper's networks for CIFAR-10 have 4 hidden layers of 2000 units, which take 4.5 times as
+    many multiplications, and its images are whitened.
 
     Args:
         image_shape: (height, width, channels) of an image.
@@ -126,7 +128,7 @@ class NICE(Flow):
                 layer.build(shape)
                 shape = layer.compute_output_shape(shape)
         self.log_scale = self.add_weight(
-            shape=(self.global_dim,), initializer="zeros", name="log_scale"
+            shape=(self.global_dim,), initializer="zeros", autocast=False, name="log_scale"
         )
         self.built = True
 
@@ -160,12 +162,15 @@ class NICE(Flow):
 class RealNVP(Flow):
     """Affine couplings of masked maps at three scales (Dinh et al. 2017, sections 3 and 4.1).
 
-    u becomes logit(α + (1 - 2α)·u), α = 0.05. Each scale but the last has three couplings with
-    checkerboard masks, moves 2x2 pixels into channels, has three couplings with masks of half the
-    channels, and outputs half of the channels as latents. The last scale has four couplings with
-    checkerboard masks. Networks are residual, as in the paper, but smaller (one block and 8
-    filters, doubled at each scale, where the paper has 8 blocks of 64), without batch norm and
-    weight norm.
+    u becomes logit(α + (1 - 2α)·u), α = 0.05, which is finite for all u in [0, 1]; the paper's
+    α + (1 - α)·u is not at 1. Each scale but the last has three couplings with checkerboard masks,
+    moves 2x2 pixels into channels, has three couplings with masks of half the channels, and outputs
+    half of the channels as latents. The last scale has four couplings with checkerboard masks.
+
+    There are three scales; the paper has two for CIFAR-10 (section 4.1). Networks are residual, as
+    in the paper, but smaller: one block and 8 filters, doubled at each scale, where the paper has 8
+    blocks of 64 for CIFAR-10. There is no batch norm, no weight norm, and so no L2 penalty on the
+    latter's scales.
 
     Args:
         image_shape: (height, width, channels) of an image.
@@ -291,8 +296,12 @@ class AffineCoupling(keras.layers.Layer):
             shape = conv.compute_output_shape(shape)
         self.output_conv.build(shape)
         channels = self.shape[-1]
-        self.scale = self.add_weight(shape=(channels,), initializer="ones", name="scale")
-        self.shift = self.add_weight(shape=(channels,), initializer="zeros", name="shift")
+        self.scale = self.add_weight(
+            shape=(channels,), initializer="ones", autocast=False, name="scale"
+        )
+        self.shift = self.add_weight(
+            shape=(channels,), initializer="zeros", autocast=False, name="shift"
+        )
         self.built = True
 
     def call(self, x):

@@ -13,12 +13,13 @@ from keras_models.nn import layers
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
 class ALI(BiGAN):
-    """BiGAN whose codes are drawn from q(z|x) (Dumoulin et al. 2017, section 2.2, algorithm 1).
+    """BiGAN whose codes are drawn from q(z|x) (Dumoulin et al. 2017, section 2, algorithm 1).
 
     https://arxiv.org/abs/1606.00704. The prior is N(0, I), and q(z|x) = N(Y, diag σ²). One z is
-    drawn from it for each image (section 2.6): z = Y + σ·ε. The mean Y is the global feature, which
-    is evaluated and exported; log σ² is a linear map of the endpoint fc, or of Y if there is no fc.
-    The losses of both players are the non-saturating ones of `BiGAN`, as in their algorithm 1.
+    drawn from it for each image (section 2, eq. 2): z = Y + σ·ε. The mean Y is the global feature,
+    which is evaluated and exported; log σ² is a linear map of the endpoint fc, or of Y if there is
+    no fc. Encoder and generator minimise the non-saturating loss of `BiGAN`, as theirs do (section
+    2.3, eq. 4).
 
     Args:
         encoder: Images -> endpoints.
@@ -33,7 +34,7 @@ class ALI(BiGAN):
     """
 
     def __init__(
-        self, encoder, generator, discriminator, penalty: float = 1.0, seed: int = 0, **kwargs
+        self, encoder, generator, discriminator, penalty: float = 0.0, seed: int = 0, **kwargs
     ):
         prior = priors.GaussianPrior(encoder.global_dim)
         super().__init__(encoder, generator, discriminator, prior, penalty, seed, **kwargs)

@@ -110,7 +110,7 @@ class BetaTCVAE(VAE):
 def log_weights(sampling: str, batch, own: tf.Tensor, images: int) -> tf.Tensor:
     """Logarithms of the weights w with which a batch estimates q(z_i) ≈ Σ_m w_im q(z_i|n_m).
 
-    Weighted (minibatch-weighted sampling, Chen et al. 2018, eq. 5): w = 1/(N·M).
+    Weighted (minibatch-weighted sampling, Chen et al. 2018): w = 1/(N·M).
 
     Stratified (minibatch-stratified sampling, appendix C.2): w = 1/N for the image from which z_i
     was drawn, which is certainly in the batch, and (N - 1)/(N·K) for each of the K = M - 1 others,

@@ -45,7 +45,7 @@ class BiGAN(EncoderModel):
         generator,
         discriminator,
         prior,
-        penalty: float = 1.0,
+        penalty: float = 0.0,
         seed: int = 0,
         *,
         reconstruction: float = 0.0,

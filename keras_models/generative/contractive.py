@@ -64,7 +64,7 @@ class ContractiveAutoencoder(Autoencoder):
     """
 
     def __init__(
-        self, encoder, decoder, penalty: float = 0.1, projections: int = 1, seed: int = 0, **kwargs
+        self, encoder, decoder, penalty: float = 1e-3, projections: int = 1, seed: int = 0, **kwargs
     ):
         super().__init__(encoder, decoder, seed, **kwargs)
         if penalty < 0 or projections < 1:

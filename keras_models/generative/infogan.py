@@ -42,6 +42,9 @@ class InfoGAN(DCGAN):
     a normal distribution of variance 1 for each continuous one, as in the authors' code. H(c) is
     log K_i for each categorical code and log 2 for each continuous one.
 
+    The default codes are the paper's for SVHN. Unlike its appendix C, the leak is 0.2, not 0.1, Q
+    has no batch norm, and its standard deviation is not learned.
+
     Args:
         encoder: Images -> endpoints.
         generator: Codes -> images in [-1, 1], of the encoder's shape; its `latent_dim` is at least

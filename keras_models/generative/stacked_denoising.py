@@ -18,7 +18,7 @@ from keras_models.objective_model import Batch, Losses
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
 class StackedDenoisingAutoencoder(EncoderModel):
-    """Greedy layer-wise pretraining by denoising (Vincent et al. 2010, section 3.4).
+    """Greedy layer-wise pretraining by denoising (Vincent et al. 2010, section 3.5).
 
     https://www.jmlr.org/papers/v11/vincent10a.html. Layer l of the encoder learns as a denoising
     autoencoder of its own input x_l, which the layers below compute from the clean image. Those are

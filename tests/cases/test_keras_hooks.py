@@ -216,6 +216,7 @@ def test_validation_without_the_labels_that_are_needed_is_refused_before_trainin
 TRAINING_IMAGES_ALONE = (
     small_baseline.nat,
     small_baseline.dec,
+    small_baseline.dac,  # the training step's thresholds
     small_baseline.exemplar,
     small_baseline.multi_task,
 )

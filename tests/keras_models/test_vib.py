@@ -42,6 +42,18 @@ def test_loss_and_gradient_of_the_classifier():
     np.testing.assert_allclose(gradient, codes.T @ wrong / 16, rtol=1e-3, atol=1e-5)
 
 
+def test_mean_and_stddev_learn_from_the_cross_entropy():
+    """The codes are differentiable in μ and σ."""
+    model = small.build(small.vib)
+    kernels = model.encoder.trainable_variables[-2], model.stddev.trainable_variables[0]
+    with tf.GradientTape() as tape:
+        metrics = model.objective(small.BATCH, StepRandom(0, 0)).metrics
+    gradients = tape.gradient(metrics["cross_entropy"], [kernel.value for kernel in kernels])
+    for kernel, gradient in zip(kernels, gradients, strict=True):
+        assert gradient is not None, kernel.path
+        assert np.any(gradient), kernel.path
+
+
 def test_attributes_have_a_sigmoid_each():
     model = small.build(lambda encoder: VIB(encoder, 3, multi_label=True, kl_weight=0.0))
     truth = np.eye(3, dtype=np.int64)[small.LABELS]
@@ -55,7 +67,7 @@ def test_attributes_have_a_sigmoid_each():
 
 
 def test_the_noise_is_small_at_first():
-    """σ = softplus(s - 5), as in the paper: 0.007 for s = 0."""
+    """σ = softplus(s - 5), as in the authors' code: 0.007 for s = 0."""
     model = small.build(small.vib)
     stddev = model.bottleneck(model.encoder(small.IMAGES)).distribution.scale.numpy()
     assert 0.001 < stddev.min() < stddev.max() < 0.1

@@ -1,6 +1,8 @@
 """Mutual information gap: whether each factor is in one number of the feature, and only in one.
 
-Chen et al. 2018, section 4, eq. 6, https://arxiv.org/abs/1802.04942.
+Chen et al. 2018, section 4, eq. 6, https://arxiv.org/abs/1802.04942. There, the information is that
+of samples of q(z|x). Here it is that of the deterministic feature, each number of it in 20 equal
+intervals, as Locatello et al. 2019 compute it (https://arxiv.org/abs/1811.12359).
 """
 
 from collections.abc import Iterator

@@ -85,10 +85,27 @@ def test_models_of_pairs_have_the_weights_of_their_flags(name, encoder):
 
 
 @pytest.mark.parametrize(
-    ("model", "views"), [("dim", 1), ("dim", 2), ("simclr", 0), ("vicreg", 0), ("barlow_twins", 0)]
+    ("model", "settings", "without", "with_any"),
+    [
+        ("dim", {"views": 1, "critic_units": 8}, [True], [True]),
+        ("dim", {"views": 2, "critic_units": 8}, [True], [False, False]),  # equal ones once
+        ("simclr", {}, [True, True], [False, False]),
+        ("vicreg", {}, [True, True], [False, False]),
+        ("barlow_twins", {}, [True, True], [False, False]),
+        ("iic", {}, [True, True], [False, False]),
+        ("imsat", {"imsat.invariance": "augmentation"}, [True, True], [True, False]),
+        ("exemplar", {"exemplar.rotation": 0.0}, [True], [False]),
+        # Two patches follow the changed copy.
+        ("multi_task", {"multi_task.rotation": 0.0}, [True, False, False], [False] * 3),
+    ],
 )
-def test_settings_of_views_reach_the_images_that_are_encoded(model, views, monkeypatch):
-    """Without crops and jitter these are the images, flipped or not; with them they are others."""
+def test_settings_of_views_reach_the_images_that_are_encoded(
+    model, settings, without, with_any, monkeypatch
+):
+    """Without crops and jitter these are the images, flipped or not; with either they are others.
+
+    `without` and `with_any` say of each pass of the encoder whether it has the images.
+    """
     encoded = []
     call = Encoder.__call__
 
@@ -100,20 +117,33 @@ def test_settings_of_views_reach_the_images_that_are_encoded(model, views, monke
     images = np.random.default_rng(0).uniform(-1, 1, (4, 32, 32, 3)).astype(np.float32)
     sides = np.stack([images, images[:, :, ::-1]])
     prefix = model_settings(model).PREFIX
-    dim_settings = {"views": views, "critic_units": 8} if model == "dim" else {}
     for crop, jitter in ((1.0, 0.0), (0.5, 0.0), (1.0, 0.5)):
         of_views = {"min_crop_scale": crop, "color_jitter_strength": jitter}
         flags = {prefix + name: value for name, value in of_views.items()}
         trained = make_model(
-            Experiment.of(name="t", model=model, **dim_settings, **flags), splits(32)
+            Experiment.of(name="t", model=model, batch_size=4, **settings, **flags), splits(32)
         )
         encoded.clear()
-        trained.objective(Batch(tf.constant(images)), StepRandom(0, 0))
+        batch = Batch(tf.constant(images), None, tf.range(4))
+        trained.objective(batch, StepRandom(0, 0))
         same = [(np.abs(sides - x.numpy()).max((2, 3, 4)) == 0).any(0).all() for x in encoded]
-        plain = (crop, jitter) == (1.0, 0.0) or views == 1
-        # Equal images are encoded once.
-        passes = 1 if plain and model == "dim" else 2
-        assert same == [plain] * passes
+        assert same == (without if (crop, jitter) == (1.0, 0.0) else with_any)
+
+
+@pytest.mark.parametrize("steps", [6, 7, 9])
+def test_a_run_that_ends_before_its_clustering_says_so(steps, capsys):
+    of = {"dec.pretraining_steps": 7, "epochs": 3}
+    make_model(experiment("dec", steps=steps, **of), splits())
+    said = (
+        f"dec: the run ends at step {steps}, and clustering begins after step 7; give fewer "
+        "--dec.pretraining_steps, or more --epochs or --steps, for clusters\n"
+    )
+    assert capsys.readouterr().out == (said if steps <= 7 else "")
+
+
+def test_a_run_of_minutes_does_not_say_when_its_clustering_begins(capsys):
+    make_model(experiment("dec", minutes=1, epochs=0), splits())
+    assert capsys.readouterr().out == ""
 
 
 def test_settings_without_effect_are_reported_in_training(tmp_path, capsys):

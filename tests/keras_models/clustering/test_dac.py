@@ -80,6 +80,11 @@ def test_steps_lower_the_loss_at_fixed_thresholds():
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
 
 
+def test_the_objective_is_not_evaluated_because_its_thresholds_are_of_a_training_step():
+    with pytest.raises(ValueError, match="the objective of DAC is about its training images alone"):
+        small.build(small.dac).evaluate(small.IMAGES)
+
+
 def test_steps_below_one_are_refused():
     with pytest.raises(ValueError, match="threshold_steps=0; expected at least 1"):
         DAC(small.build(small.dac).encoder, 3, 0)

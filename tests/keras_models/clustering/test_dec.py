@@ -13,6 +13,7 @@ from keras_models.clustering.dec import (
     student_t,
     target_distribution,
 )
+from keras_models.distribute.randomness import derive_seed
 from keras_models.objective_model import Batch
 
 RNG = np.random.default_rng(0)
@@ -70,32 +71,106 @@ def test_centroids_are_those_of_the_clusters():
     np.testing.assert_array_equal(kept, 1)
 
 
+INDICES = np.random.default_rng(1).permutation(20)[:16]
+BATCHES = [
+    Batch(small.BATCH.images[i : i + 8], None, tf.constant(INDICES[i : i + 8])) for i in (0, 8)
+]
+
+
 def test_steps_pretrain_then_cluster_and_refresh():
     model = small.build(lambda encoder: small.dec(encoder, 2, 2))
-    batches = [
-        Batch(small.BATCH.images[i : i + 8], None, small.BATCH.indices[i : i + 8]) for i in (0, 8)
-    ]
     for step in (0, 1):
-        metrics = model.train_step(batches[step])
+        metrics = model.train_step(BATCHES[step])
         assert float(metrics["loss"]) == float(metrics["squared_error"])
         assert not np.any(model.targets)
         assert not np.any(model.centroids)
     encoded = np.array(model.encoded.numpy())
-    np.testing.assert_array_equal(encoded, np.r_[np.ones(16), np.zeros(4)])
+    np.testing.assert_array_equal(np.flatnonzero(encoded), np.sort(INDICES))
     decoder = model.decoder.get_weights()[0].copy()
 
     refreshed = []
     for step in (2, 3, 4):
         before = model.targets.numpy()
-        metrics = model.train_step(batches[step % 2])
+        metrics = model.train_step(BATCHES[step % 2])
         assert float(metrics["loss"]) == float(metrics["cluster_divergence"])
         refreshed.append(not np.array_equal(model.targets.numpy(), before))
     assert refreshed == [True, False, True]
-    np.testing.assert_allclose(model.targets.numpy()[:16].sum(1), 1, rtol=1e-5)
-    np.testing.assert_array_equal(model.targets.numpy()[16:], 0)
+    np.testing.assert_allclose(model.targets.numpy().sum(1), encoded, rtol=1e-5)
     assert np.any(model.centroids)
     # Adam's momentum moves a weight without gradient a little further; its scale is 0.01.
     np.testing.assert_allclose(model.decoder.get_weights()[0], decoder, atol=0.05)
+
+
+def pretrained(pretraining_steps):
+    """A model before its first step of clustering, which has seen each batch once."""
+    model = small.build(lambda encoder: small.dec(encoder, pretraining_steps, 2))
+    for batch in BATCHES:
+        model.train_step(batch)
+    model.optimizer.iterations.assign(pretraining_steps)
+    return model
+
+
+def copy_of(model):
+    """Another model with the same state."""
+    copy = small.build(lambda encoder: small.dec(encoder, model.pretraining_steps, 2))
+    for mine, theirs in zip(state(copy), state(model), strict=True):
+        mine.assign(theirs)
+    return copy
+
+
+def state(model):
+    return model.variables + model.optimizer.variables
+
+
+def kmeans_of(model):
+    """The centroids that k-means gives for the model's features."""
+    return initial_centroids(
+        model.embeddings.value,
+        model.encoded.value,
+        tf.zeros_like(model.centroids),
+        derive_seed(model.seed, "k-means"),
+    ).numpy()
+
+
+def test_clustering_begins_with_the_features_their_centroids_and_targets():
+    model = pretrained(2)
+    batch, indices = BATCHES[0], INDICES[:8]
+    before = model.embeddings.numpy()
+    features = copy_of(model).encoder(batch.images, training=True)["global"].numpy()
+    assert not np.allclose(features, before[indices], atol=1e-3)
+
+    model.train_step(batch)
+    embeddings = model.embeddings.numpy()
+    np.testing.assert_allclose(embeddings[indices], features, rtol=1e-4, atol=1e-5)
+    others = np.setdiff1d(np.arange(20), indices)
+    np.testing.assert_array_equal(embeddings[others], before[others])
+    centroids = kmeans_of(model)
+    np.testing.assert_allclose(model.centroids, centroids, atol=0.0101)
+    encoded = np.sort(INDICES)
+    expected = equation_3(equation_1(embeddings[encoded], centroids))
+    assert np.ptp(expected) > 0.3
+    np.testing.assert_allclose(model.targets.numpy()[encoded], expected, rtol=1e-3, atol=1e-5)
+
+
+def test_the_first_step_of_clustering_moves_centroids_by_the_rate():
+    model = pretrained(5000)
+    model.train_step(BATCHES[0])
+    moved = np.abs(model.centroids.numpy() - kmeans_of(model)).max()
+    assert 0.005 < moved < 0.0101  # the rate is 0.01
+
+
+def test_clustering_goes_on_from_its_state():
+    model = pretrained(2)
+    model.train_step(BATCHES[0])
+    resumed = copy_of(model)
+    before = model.centroids.numpy()
+    expected = model.train_step(BATCHES[1])
+    # k-means is of the first step; the rate is 0.01, and momentum lengthens the second.
+    np.testing.assert_allclose(model.centroids, before, atol=0.015)
+    for name, value in resumed.train_step(BATCHES[1]).items():
+        assert float(value) == float(expected[name]), name
+    for mine, theirs in zip(state(resumed), state(model), strict=True):
+        np.testing.assert_array_equal(mine.numpy(), theirs.numpy(), err_msg=mine.path)
 
 
 @pytest.mark.slow

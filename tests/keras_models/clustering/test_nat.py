@@ -47,16 +47,19 @@ def test_targets_are_on_the_unit_sphere_and_depend_on_the_seed():
 def test_a_step_exchanges_the_targets_of_its_images_alone():
     model = small.build(small.nat)
     before = model.targets.numpy()
-    indices = np.array([3, 19, 7, 0, 12, 5])
-    batch = Batch(small.BATCH.images[:6], None, tf.constant(indices))
-    features = model.encoder(batch.images, training=True)["global"].numpy()
-    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    indices = np.random.default_rng(0).permutation(20)[:16]
+    batch = Batch(small.BATCH.images, None, tf.constant(indices))
+    raw = model.encoder(batch.images, training=True)["global"].numpy()
+    features = raw / np.linalg.norm(raw, axis=1, keepdims=True)
     metrics = small.build(small.nat).train_step(batch)
     model.train_step(batch)
     after = model.targets.numpy()
     untouched = np.setdiff1d(np.arange(20), indices)
     np.testing.assert_array_equal(after[untouched], before[untouched])
     assert {tuple(x) for x in after[indices]} == {tuple(x) for x in before[indices]}
+    assigned = assign_targets(features, before[indices]).numpy()
+    np.testing.assert_array_equal(after[indices], assigned)
+    assert not np.array_equal(assign_targets(raw, before[indices]), assigned)
     expected = np.mean(0.5 * np.sum((features - after[indices]) ** 2, axis=1))
     np.testing.assert_allclose(metrics["loss"], expected, rtol=1e-4)
     moved = np.any(after[indices] != before[indices], axis=1)

@@ -57,17 +57,45 @@ def test_the_terms_of_the_loss(sampling):
     np.testing.assert_allclose(metrics["loss"], expected, rtol=1e-4)
 
 
-def test_with_the_weight_1_the_terms_are_the_kl_divergence_of_a_vae():
-    """Their sum is E[log q(z|n) - log p(z)] whatever the weights are; so is its gradient."""
-    results = []
-    for sampling in ("stratified", "weighted"):
-        model = small.build(lambda encoder, s=sampling: small.beta_tcvae(encoder, 1.0, s))
+@pytest.mark.parametrize("sampling", ["stratified", "weighted"])
+def test_with_the_weight_1_the_terms_are_the_kl_divergence_of_a_vae(sampling):
+    """Their sum is the mean of log q(z|n) - log p(z) of the codes, and so is its gradient."""
+
+    def make(encoder):
+        return small.beta_tcvae(encoder, 1.0, sampling)
+
+    def value_and_gradient(model, divergence):
+        kernels = model.encoder.trainable_variables[-2], model.log_variance.trainable_variables[0]
         with tf.GradientTape() as tape:
-            losses = model.objective(small.BATCH, StepRandom(0, 0))
-        kernel = model.log_variance.trainable_variables[0].value
-        results.append((losses.loss.numpy(), tape.gradient(losses.loss, kernel).numpy()))
-    for one, other in zip(*results, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
+            value = divergence(model)
+        return value, *tape.gradient(value, [kernel.value for kernel in kernels])
+
+    def of_the_loss(model):
+        losses = model.objective(small.BATCH, StepRandom(0, 0))
+        return losses.loss + losses.metrics["log_likelihood"]
+
+    def of_a_vae(model):
+        posterior = model.posterior(model.encoder(small.IMAGES, training=True))
+        noise = priors.GaussianPrior(5).sample(StepRandom(0, 0).uniform("posterior", 16, (5,)))
+        codes = posterior.mean() + posterior.stddev() * noise
+        log_prior = -0.5 * tf.reduce_sum(codes**2 + np.log(2 * np.pi), axis=1)
+        return tf.reduce_mean(posterior.log_prob(codes) - log_prior)
+
+    results = (value_and_gradient(small.build(make), of) for of in (of_the_loss, of_a_vae))
+    for result, expected in zip(*results, strict=True):
+        np.testing.assert_allclose(result, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_mean_and_variance_learn_from_the_likelihood():
+    """The codes are differentiable in μ and σ."""
+    model = small.build(small.beta_tcvae)
+    kernels = model.encoder.trainable_variables[-2], model.log_variance.trainable_variables[0]
+    with tf.GradientTape() as tape:
+        metrics = model.objective(small.BATCH, StepRandom(0, 0)).metrics
+    gradients = tape.gradient(metrics["log_likelihood"], [kernel.value for kernel in kernels])
+    for kernel, gradient in zip(kernels, gradients, strict=True):
+        assert gradient is not None, kernel.path
+        assert np.any(gradient), kernel.path
 
 
 def test_stratified_weights_estimate_the_density_without_bias():

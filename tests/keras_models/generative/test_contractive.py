@@ -84,6 +84,15 @@ def test_the_gradient_of_the_penalty_by_differences(model):
     np.testing.assert_allclose(np.sum(gradient * direction), slope, rtol=0.02)
 
 
+def test_the_encoder_learns_from_the_squared_error(model):
+    kernel = model.encoder.trainable_variables[-2].value
+    with tf.GradientTape() as tape:
+        metrics = model.objective(BATCH, StepRandom(0, 7)).metrics
+    gradient = tape.gradient(metrics["squared_error"], kernel)
+    assert gradient is not None
+    assert np.any(gradient)
+
+
 def test_the_scale_of_the_feature_does_not_count(model):
     """The decoder would undo it, so that shrinking must not pay."""
     random = StepRandom(0, 7)
