@@ -63,7 +63,7 @@ setup(
             "hypothesis>=6.140",
             "ipykernel>=6.29",
             "matplotlib>=3.8",  # the examples' figures
-            "minisom>=2.3",
+            "minisom>=2.3.3",
             "mypy>=1.11",
             "nbclient>=0.10",
             "nbformat>=5.10",
@@ -76,7 +76,7 @@ setup(
         ],
         "hub": ["keras-hub>=0.32"],  # --encoder=keras_hub:PRESET
         "heif": ["pillow-heif>=1.0"],  # iPhones' images
-        "classical": ["minisom>=2.3"],  # --model=som
+        "classical": ["minisom>=2.3.3"],  # --model=som
         "search": ["faiss-cpu>=1.9"],  # dim_tf.Index: the neighbours of many features
         # --to of dim_tf.export.convert; TF.js' converter needs a Python of its own.
         "onnx": ["tf2onnx>=1.17", "onnx>=1.17", "onnxruntime>=1.20"],

@@ -19,7 +19,9 @@ class SelfOrganizingMap(FittedPrototypes):
     rows: int = config_field(8, "Rows of the grid.", minimum=1, maximum=256)
     columns: int = config_field(8, "Columns of the grid.", minimum=1, maximum=256)
     passes: int = config_field(2, "Passes over the images.", minimum=1, maximum=10**4)
-    rate: float = config_field(0.5, "Initial learning rate; it decays.", above=0, maximum=1)
+    rate: float = config_field(
+        0.5, "Initial learning rate; it falls linearly to 0.", above=0, maximum=1
+    )
 
     def make_encoder(self, image_shape, latent_dim):
         """How close an image is to each prototype."""

@@ -25,9 +25,10 @@ def fit(
 ) -> FittedMap:
     """Moves the prototypes: m_i += α(t)·h_ci(t)·(x - m_i), c the nearest to x.
 
-    Kohonen 1990, equations 3 to 6: h is a normal function of the distance on the grid. Its width,
-    which is half the longer side at first, and α decay over the steps as in MiniSom. The first
-    prototypes are inputs; the seed determines the order of the inputs.
+    Kohonen 1990, equations 3 to 6: h is a normal function of the distance on the grid. Its width
+    falls linearly over the steps, from half the longer side to 1, and α from `rate` to 0, so that a
+    prototype is at last the mean of many inputs. (MiniSom's default is to end at a third of both.)
+    The first prototypes are inputs; the seed determines the order of the inputs.
 
     Args:
         x: float [N, F].
@@ -44,7 +45,14 @@ def fit(
 
     width = max(1.0, max(rows, columns) / 2)
     som = MiniSom(
-        rows, columns, x.shape[1], sigma=width, learning_rate=rate, random_seed=seed % 2**32
+        rows,
+        columns,
+        x.shape[1],
+        sigma=width,
+        learning_rate=rate,
+        decay_function="linear_decay_to_zero",
+        sigma_decay_function="linear_decay_to_one",
+        random_seed=seed % 2**32,
     )
     som.random_weights_init(x)
     som.train(x, passes * len(x), random_order=True)

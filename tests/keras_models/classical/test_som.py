@@ -37,6 +37,13 @@ def test_topographic_error_counts_inputs_whose_nearest_two_are_no_neighbours(fit
     assert fitted.topographic_error == pytest.approx(np.mean(apart), abs=1e-6)
 
 
+def test_a_prototype_is_at_last_the_mean_of_many_inputs():
+    """One prototype: m += α·(x - m). A last α of 0.17 would leave √(α / (2 - α)), 0.3."""
+    x = np.random.default_rng(0).normal(size=(2000, 16))
+    (prototype,) = som.fit(x, 1, 1, passes=1).prototypes
+    assert np.sqrt(np.mean((prototype - x.mean(0)) ** 2)) < 0.18
+
+
 def test_it_is_a_function_of_the_seed(fitted):
     again = som.fit(clusters(), 4, 4, passes=10, seed=1)
     np.testing.assert_array_equal(again.prototypes, fitted.prototypes)
