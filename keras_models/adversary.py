@@ -24,8 +24,8 @@ class Divergence:
         estimator: What the discriminator maximises; real samples are the joint ones, fake samples
             the product.
         generator: D(fake), float32 [N] -> loss of the generator, [N].
-        exchangeable: Whether the models in which real and fake samples exchange sides support it;
-            -D then has to estimate the same divergence.
+        exchangeable: Whether it is for games in which both sides learn and exchange places, so that
+            -D has to estimate the same divergence.
         lipschitz: Whether the penalty keeps the norm of D's gradient at 1, on lines between real
             and fake samples. If not, it keeps the norm at 0 on the samples.
     """

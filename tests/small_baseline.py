@@ -15,6 +15,7 @@ from keras_models.clustering.dec import DEC
 from keras_models.clustering.iic import IIC
 from keras_models.clustering.imsat import IMSAT
 from keras_models.clustering.nat import NoiseAsTargets
+from keras_models.distribute.randomness import StepRandom
 from keras_models.encoders import NICE, ConvNet, RealNVP, StridedCropsNet
 from keras_models.generative.aae import AdversarialAutoencoder
 from keras_models.generative.ali import ALI
@@ -317,6 +318,17 @@ def steps(make, count=40):
         metrics.append({name: float(value) for name, value in step(BATCH).items()})
         after_one = after_one or model.get_weights()
     return Steps(make, model, initial, after_one, metrics)
+
+
+def check_learns_from(model, metric, *kernels, batch=BATCH, step=0):
+    """The encoder's last kernel and the given ones have a gradient of a metric of the objective."""
+    kernels = model.encoder.trainable_variables[-2], *kernels
+    with tf.GradientTape() as tape:
+        metrics = model.objective(batch, StepRandom(0, step)).metrics
+    gradients = tape.gradient(metrics[metric], [kernel.value for kernel in kernels])
+    for kernel, gradient in zip(kernels, gradients, strict=True):
+        assert gradient is not None, kernel.path
+        assert np.any(gradient), kernel.path
 
 
 def check_training(of, falls=True):

@@ -194,7 +194,7 @@ def _by_metric(metric, encoder, references, was_trained) -> dict[str, Any]:
         f"{_ends(ci95, unit)}"
     )
     if helped == "unclear" and ci95[1] < -_ROUNDING and candidates > 1:
-        sentence += f"; no decision by it, as the best of {candidates} is chosen on these images"
+        sentence += f"; undecided, as the best of {candidates} on these images may be so by luck"
     return {
         "sentence": sentence,
         "metric": metric,

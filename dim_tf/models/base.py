@@ -93,6 +93,11 @@ class ModelSettings(Settings, abc.ABC):
             InputError: They are too few.
         """
 
+    def left_out(self, last_step: int) -> str:
+        """What a run that ends at that step does not reach, in words; "": nothing."""
+        del last_step
+        return ""
+
     @property
     def has_two_views(self) -> bool:
         """Whether the model makes two augmented views of each image."""

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from dim_tf.models.autoencoder import decoder_of
 from dim_tf.models.clusters import WithClusters
 from dim_tf.settings.config_field import config_field
-from dim_tf.system.console import say
 
 
 @dataclass(frozen=True)
@@ -24,10 +23,9 @@ class DeepEmbeddedClustering(WithClusters):
     )
 
     def make(self, encoder, splits, experiment):
-        """DEC, with a target for each training image; says so if the run ends before clustering."""
+        """DEC, with a target for each training image."""
         from keras_models.clustering.dec import DEC
 
-        self._say_if_too_short(splits, experiment)
         return DEC(
             encoder,
             decoder_of(encoder, "decoder"),
@@ -39,16 +37,11 @@ class DeepEmbeddedClustering(WithClusters):
             name="dec",
         )
 
-    def _say_if_too_short(self, splits, experiment):
-        from dim_tf.training import schedule
-
-        try:
-            last = schedule.last_step(experiment, splits)
-        except ValueError:  # of --minutes, not known yet
-            return
-        if last <= self.pretraining_steps:
-            say(
-                f"{self.NAME}: the run ends at step {last:,}, and clustering begins after step "
-                f"{self.pretraining_steps:,}; give fewer --{self.PREFIX}pretraining_steps, or more "
-                "--epochs or --steps, for clusters"
-            )
+    def left_out(self, last_step):
+        """The clustering, if the pretraining takes all steps."""
+        if last_step > self.pretraining_steps:
+            return ""
+        return (
+            f"clustering begins after step {self.pretraining_steps:,}, so this run has none; give "
+            f"fewer --{self.PREFIX}pretraining_steps, or more --epochs or --steps"
+        )

@@ -227,6 +227,8 @@ def _say_steps(run: _Run, step: int, last: int) -> None:
     frozen_steps = run.experiment.encoder.frozen_steps
     if frozen_steps >= last and frozen_steps:
         say(f"train: the backbone stays frozen for all {last} steps (--frozen_steps)")
+    if left_out := run.experiment.model.left_out(last):
+        say(f"train: {left_out}")
     begin = f"from step {step} " if step else ""
     steps = run.steps_per_epoch
     say(f"train: {begin}to step {last}, {steps} step{'s' * (steps != 1)} an epoch")

@@ -45,13 +45,7 @@ def test_loss_and_gradient_of_the_classifier():
 def test_mean_and_stddev_learn_from_the_cross_entropy():
     """The codes are differentiable in μ and σ."""
     model = small.build(small.vib)
-    kernels = model.encoder.trainable_variables[-2], model.stddev.trainable_variables[0]
-    with tf.GradientTape() as tape:
-        metrics = model.objective(small.BATCH, StepRandom(0, 0)).metrics
-    gradients = tape.gradient(metrics["cross_entropy"], [kernel.value for kernel in kernels])
-    for kernel, gradient in zip(kernels, gradients, strict=True):
-        assert gradient is not None, kernel.path
-        assert np.any(gradient), kernel.path
+    small.check_learns_from(model, "cross_entropy", model.stddev.trainable_variables[0])
 
 
 def test_attributes_have_a_sigmoid_each():

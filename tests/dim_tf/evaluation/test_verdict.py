@@ -136,14 +136,14 @@ def test_the_best_of_many_references_has_to_be_better_by_more():
     assert of_nine["ci95"] == alone["ci95"]
     assert of_nine["ci95"][1] < 0
     assert of_nine["sentence"].endswith(
-        "; no decision by it, as the best of 9 is chosen on these images"
+        "; undecided, as the best of 9 on these images may be so by luck"
     )
     much_worse = verdict.decide([result([0] * 100)], references, "global", was_trained=True)
     assert (much_worse["helped"], much_worse["candidates"]) == ("no", 9)
 
 
-def test_no_better_reference_is_found_among_nine_equal_ones_39_times_in_40(monkeypatch):
-    """All have the accuracy of the encoder, 60 %; by the 95 % interval 1 in 5 would be better."""
+def test_of_nine_references_as_good_as_the_encoder_the_best_is_seldom_called_better(monkeypatch):
+    """3 % of such trials; by the 95 % interval alone 14 %."""
     counts = list(bootstrap._resamples(np.arange(200), 1000))  # drawn once, for speed
     monkeypatch.setattr(bootstrap, "_resamples", lambda *_: counts)
     rng = np.random.default_rng(2)
@@ -152,7 +152,7 @@ def test_no_better_reference_is_found_among_nine_equal_ones_39_times_in_40(monke
         encoder, *others = (result(x) for x in rng.random((10, 200)) < 0.6)
         references = {str(i): [other] for i, other in enumerate(others)}
         helped.append(verdict.decide([encoder], references, "global", was_trained=True)["helped"])
-    assert helped.count("no") <= 8  # 0.025 of 150 is 4
+    assert helped.count("no") <= 9  # 4 or 5 expected; 20 by the 95 % interval alone
     assert helped.count("yes") <= 4
 
 

@@ -85,12 +85,7 @@ def test_the_gradient_of_the_penalty_by_differences(model):
 
 
 def test_the_encoder_learns_from_the_squared_error(model):
-    kernel = model.encoder.trainable_variables[-2].value
-    with tf.GradientTape() as tape:
-        metrics = model.objective(BATCH, StepRandom(0, 7)).metrics
-    gradient = tape.gradient(metrics["squared_error"], kernel)
-    assert gradient is not None
-    assert np.any(gradient)
+    small.check_learns_from(model, "squared_error", batch=BATCH, step=7)
 
 
 def test_the_scale_of_the_feature_does_not_count(model):
