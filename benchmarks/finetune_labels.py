@@ -59,7 +59,7 @@ def random_encoder(path: Path, seed: int) -> Encoder:
 
 def print_row(count: int, images: int, method: str, correct: np.ndarray) -> None:
     """A line of the table; `correct` is one number a test image, 0 or 1."""
-    low, high = quality.accuracy_interval(correct, multi_label=False)
+    low, high = quality.accuracy_interval(correct, False, None)
     print(
         f"| {count} | {images:,} | {method} | {100 * correct.mean():.2f} | "
         f"{100 * low:.2f} to {100 * high:.2f} |",

@@ -199,7 +199,7 @@ def verdicts(points: list[dict], per_image: PerImage, name: str, probe: str) -> 
         references = [r for r in points if is_reference(r, point)]
         best = max(references, key=lambda reference: reference["proxies"][name])
         values = [per_image[p["run"]][f"{p['step']}/{p['endpoint']}/{name}"] for p in (point, best)]
-        low, high = bootstrap.mean_interval(np.subtract(*map(np.float64, values)))
+        low, high = bootstrap.mean_interval(np.subtract(*map(np.float64, values)), None)
         answer = "yes" if low > 0 else "no" if high < 0 else "unclear"
         difference = point[probe] - max(reference[probe] for reference in references)
         outcome = 0 if difference >= MARGIN else 1 if difference <= -MARGIN else 2

@@ -11,7 +11,7 @@ from keras_models import encoders
 NUM_CLASSES = 4
 
 
-def evaluation_data(train=256, test=128, *, multi_label=False, labelled=True):
+def evaluation_data(train=256, test=128, *, multi_label=False, labelled=True, size=4):
     """Random images of four classes, or with four attributes, or without labels."""
     rng = np.random.default_rng(0)
 
@@ -20,7 +20,7 @@ def evaluation_data(train=256, test=128, *, multi_label=False, labelled=True):
         labels = np.eye(NUM_CLASSES, dtype=np.int64)[classes] if multi_label else classes
         if not labelled:
             labels = np.zeros((count, 0), np.int64)
-        return EvaluationSplit(rng.integers(0, 256, (count, 4, 4, 1), np.uint8), labels)
+        return EvaluationSplit(rng.integers(0, 256, (count, size, size, 1), np.uint8), labels)
 
     return EvaluationData(split(train), split(test), tuple("abcd") if labelled else (), "synthetic")
 

@@ -23,8 +23,8 @@ Statistic = Callable[[np.ndarray], np.ndarray]
 def interval(
     num_images: int,
     statistic: Statistic,
+    groups: np.ndarray | None,
     resamples: int = RESAMPLES,
-    groups: np.ndarray | None = None,
     tail: float = TAIL,
 ) -> Interval:
     """The interval of a statistic's resampled values without those of both tails.
@@ -32,8 +32,8 @@ def interval(
     Args:
         num_images: N.
         statistic: The statistic that is resampled.
-        resamples: Number of resamples, a multiple of `CHUNK_SIZE`; they are the same at each call.
         groups: int [N], which images are drawn together; None: each image is drawn alone.
+        resamples: Number of resamples, a multiple of `CHUNK_SIZE`; they are the same at each call.
         tail: Percent of the values in each tail.
     """
     units = units_of(num_images, groups)
@@ -42,9 +42,9 @@ def interval(
     return float(low), float(high)
 
 
-def mean_interval(values: np.ndarray, groups: np.ndarray | None = None) -> Interval:
+def mean_interval(values: np.ndarray, groups: np.ndarray | None) -> Interval:
     """The interval of the mean of one number per image [N]; `groups` as for `interval`."""
-    return interval(len(values), mean_of(values), groups=groups)
+    return interval(len(values), mean_of(values), groups)
 
 
 def mean_of(values: np.ndarray) -> Statistic:

@@ -226,8 +226,8 @@ def difference_interval(
     return bootstrap.interval(
         encoder.num_images,
         lambda counts: encoder.statistic(counts) - reference.statistic(counts),
-        bootstrap.RESAMPLES if encoder.correct is None else RESAMPLES,
         encoder.groups,
+        bootstrap.RESAMPLES if encoder.correct is None else RESAMPLES,
         tail,
     )
 

@@ -80,9 +80,9 @@ def compare(
     test_labels: np.ndarray,
     label_names: tuple[str, ...],
     *,
+    groups: np.ndarray | None,
     indices: np.ndarray | None = None,
     class_weights: str = NONE,
-    groups: np.ndarray | None = None,
 ) -> tuple[ReferenceAccuracy, ...]:
     """Trains the same head on the features of references, with the same labels.
 
@@ -92,9 +92,9 @@ def compare(
         labels: int [N], classes; or int [N, A], attributes 0 or 1.
         test_labels: Those of the M test images, in the same form.
         label_names: Names of the classes or attributes.
+        groups: int [M], as for `quality.accuracy_interval`.
         indices: int [K], the images to train on; None: all.
         class_weights: One of `settings.finetuning.CLASS_WEIGHTS`.
-        groups: int [M], as for `quality.accuracy_interval`.
 
     Raises:
         InputError: As for `head.fit`.
@@ -150,10 +150,10 @@ def labels_curve(
     test_labels: np.ndarray,
     label_names: tuple[str, ...],
     *,
+    groups: np.ndarray | None,
     counts: Sequence[int] = COUNTS,
     draws: int = DRAWS,
     class_weights: str = NONE,
-    groups: np.ndarray | None = None,
 ) -> tuple[LabelsPoint, ...]:
     """The accuracy of the head on frozen features against the number of labels.
 
@@ -162,11 +162,11 @@ def labels_curve(
         labels: int [N], classes; or int [N, A], attributes 0 or 1.
         test_labels: Those of the test images, in the same form.
         label_names: Names of the classes or attributes.
+        groups: int [M], as for `quality.accuracy_interval`.
         counts: Labels of each class; for attributes, images. Ascending.
         draws: Number of draws of nested sets of labels. All labels are one set, which is trained on
             once.
         class_weights: One of `settings.finetuning.CLASS_WEIGHTS`.
-        groups: int [M], as for `quality.accuracy_interval`.
 
     Returns:
         A point for each number of labels. For attributes, numbers at which one of them has a single

@@ -83,7 +83,7 @@ def correctness(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def accuracy_interval(
-    correct: np.ndarray, multi_label: bool, groups: np.ndarray | None = None
+    correct: np.ndarray, multi_label: bool, groups: np.ndarray | None
 ) -> Interval:
     """The 95 % interval of the mean of `correctness`.
 
@@ -101,7 +101,7 @@ def measure(
     probabilities: np.ndarray,
     labels: np.ndarray,
     label_names: tuple[str, ...],
-    groups: np.ndarray | None = None,
+    groups: np.ndarray | None,
 ) -> Quality:
     """Measures a classifier.
 

@@ -117,7 +117,7 @@ def measure(
     alarms = np.asarray(image_scores) > threshold
     return AnomalyMetrics(
         float(roc_auc_score(is_anomalous, image_scores)),
-        bootstrap.interval(len(is_anomalous), lambda counts: statistic(counts)[0]),
+        bootstrap.interval(len(is_anomalous), lambda counts: statistic(counts)[0], None),
         None if pixel_scores is None or masks is None else pixel_auroc(pixel_scores, masks),
         float(alarms[~is_anomalous].mean()),
         float(alarms[is_anomalous].mean()),

@@ -146,7 +146,7 @@ def measure(probe: LinearClassifier, maps: LocalMapArray, masks: np.ndarray) -> 
     return SegmentationMetrics(
         tuple(map(float, iou)),
         float(np.nanmean(iou)),
-        bootstrap.interval(len(flat), resampled),
+        bootstrap.interval(len(flat), resampled, None),
         float(np.trace(total) / total.sum()),
         float(total.sum(axis=1).max() / total.sum()),
     )

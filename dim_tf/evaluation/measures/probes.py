@@ -161,7 +161,7 @@ class Probe:
             values = [mean[name] for mean in means]
             interval = per_image = None
             if statistic := statistics.get(name):
-                interval = bootstrap.interval(len(data.test), statistic, groups=data.test.groups)
+                interval = bootstrap.interval(len(data.test), statistic, data.test.groups)
                 per_image = PerImage(len(data.test), statistic, groups=data.test.groups)
             uncertainty = Uncertainty(sample_std(values), len(values), interval)
             value = float(np.mean(values))

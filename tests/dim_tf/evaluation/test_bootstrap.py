@@ -9,25 +9,25 @@ from dim_tf.evaluation import attribute_metrics, bootstrap
 
 def test_the_interval_of_a_proportion_is_the_normal_one():
     hits = np.arange(2000) % 5 > 0  # 0.8
-    low, high = bootstrap.mean_interval(hits)
+    low, high = bootstrap.mean_interval(hits, None)
     half = 1.96 * (0.8 * 0.2 / 2000) ** 0.5
     assert (low, high) == pytest.approx((0.8 - half, 0.8 + half), abs=0.2 * half)
-    assert bootstrap.mean_interval(hits) == (low, high)
+    assert bootstrap.mean_interval(hits, None) == (low, high)
 
 
 def test_copies_of_images_in_groups_tell_no_more_than_the_images():
     """The same draws of groups as of single images, so the same interval to the last digit."""
     hits = np.random.default_rng(0).random(40) < 0.7
     copies, groups = np.repeat(hits, 10), np.repeat(np.arange(40), 10)
-    low, high = bootstrap.mean_interval(hits)
+    low, high = bootstrap.mean_interval(hits, None)
     assert bootstrap.mean_interval(copies, groups) == pytest.approx((low, high), abs=1e-7)
-    too_narrow = np.ptp(bootstrap.mean_interval(copies))
+    too_narrow = np.ptp(bootstrap.mean_interval(copies, None))
     assert np.ptp([low, high]) == pytest.approx(10**0.5 * too_narrow, rel=0.15)
     scores, labels = attributes()
-    alone = bootstrap.interval(200, attribute_metrics.statistics([scores], labels)["auc"])
+    alone = bootstrap.interval(200, attribute_metrics.statistics([scores], labels)["auc"], None)
     twice, of_images = (np.repeat(x, 2, axis=0) for x in (scores, labels))
     statistic = attribute_metrics.statistics([twice], of_images)["auc"]
-    together = bootstrap.interval(400, statistic, groups=np.repeat(np.arange(200), 2))
+    together = bootstrap.interval(400, statistic, np.repeat(np.arange(200), 2))
     assert together == pytest.approx(alone, abs=1e-12)
 
 
@@ -55,13 +55,13 @@ def test_groups_of_other_sizes_by_plain_numpy(metric):
         interval = bootstrap.mean_interval(right, groups)
     else:
         statistic = attribute_metrics.statistics([scores], labels)[metric]
-        interval = bootstrap.interval(12, statistic, groups=groups)
+        interval = bootstrap.interval(12, statistic, groups)
     assert interval == pytest.approx(np.percentile(expected, [2.5, 97.5]), abs=1e-6)
 
 
 def test_groups_of_one_image_each_are_no_groups():
     hits = np.random.default_rng(0).random(40) < 0.7
-    alone = bootstrap.mean_interval(hits)
+    alone = bootstrap.mean_interval(hits, None)
     assert bootstrap.mean_interval(hits, np.arange(40)[::-1]) == alone
     assert bootstrap.group_count(40, np.arange(40)) is None
     assert bootstrap.group_count(40, None) is None
@@ -123,7 +123,7 @@ def test_intervals_of_attributes_hold_the_means():
         for p in predictions
     ]
     for name in ("auc", "balanced_accuracy"):
-        low, high = bootstrap.interval(300, statistics[name])
+        low, high = bootstrap.interval(300, statistics[name], None)
         assert low < np.mean([table[name] for table in tables]) < high
         assert high - low < 0.1
     assert set(statistics) < set(attribute_metrics.METRICS)

@@ -51,7 +51,7 @@ def test_the_interval_of_accuracies_is_mcnemars_normal_approximation(
     low, high = verdict.difference_interval(encoder.per_image, reference.per_image)
     assert (low, high) == pytest.approx((mean - 1.96 * std, mean + 1.96 * std), abs=0.25 * std)
     # Two separate intervals are wider: both classify most images alike.
-    separate = [bootstrap.mean_interval(x.per_image.correct) for x in (encoder, reference)]
+    separate = [bootstrap.mean_interval(x.per_image.correct, None) for x in (encoder, reference)]
     assert separate[0][0] - separate[1][1] < low
 
 

@@ -37,7 +37,7 @@ def content(quality, **more):
 def measured():
     reference = ReferenceAccuracy("random_weights", 0.5, (0.2, 0.8), 0.1667, (-0.1, 0.4))
     point = LabelsPoint(2, 4, 0.6, (0.3, 0.9), 0.5, 0.7, 3)
-    quality = measure(PROBABILITIES, LABELS, NAMES)
+    quality = measure(PROBABILITIES, LABELS, NAMES, None)
     return content(quality, comparison=(reference,), labels_curve=(point,))
 
 
@@ -117,7 +117,7 @@ def test_files_of_a_measured_classifier_do_not_stay_beside_one_that_is_not(measu
 
 def test_attributes_have_no_confusion_and_a_recall(tmp_path):
     attributes = np.stack([LABELS, 1 - LABELS], axis=1)
-    quality = measure(np.full((6, 2), 0.6), attributes, ("a", "b"))
+    quality = measure(np.full((6, 2), 0.6), attributes, ("a", "b"), None)
     assert "confusion.csv" not in classifier_files.tables(content(quality))
     classifier_files.write_results(content(quality), tmp_path, "photos", "")
     page = (tmp_path / "finetune.html").read_text()

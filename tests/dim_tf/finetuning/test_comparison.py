@@ -30,7 +30,7 @@ def test_worse_features_show_a_gain_and_the_same_ones_none():
     trained, _ = head.fit(GOOD.train, TRAIN, NAMES)
     correct = quality.correctness(trained.probabilities(GOOD.test), TEST)
     same, random = comparison.compare(
-        correct, {"start_weights": GOOD, "random_weights": BAD}, TRAIN, TEST, NAMES
+        correct, {"start_weights": GOOD, "random_weights": BAD}, TRAIN, TEST, NAMES, groups=None
     )
     assert (same.name, same.gain, same.gain_interval) == ("start_weights", 0, (0, 0))
     assert same.accuracy == pytest.approx(correct.mean())
@@ -45,7 +45,7 @@ def test_test_images_of_a_group_are_drawn_together():
     groups = np.repeat(np.arange(len(TEST)), 10)
     good, bad = (FeaturePair(x.train, np.repeat(x.test, 10, axis=0)) for x in (GOOD, BAD))
     correct = quality.correctness(trained.probabilities(GOOD.test), TEST)
-    (alone,) = comparison.compare(correct, {"a": BAD}, TRAIN, TEST, NAMES)
+    (alone,) = comparison.compare(correct, {"a": BAD}, TRAIN, TEST, NAMES, groups=None)
     (together,) = comparison.compare(
         np.repeat(correct, 10), {"a": bad}, TRAIN, np.repeat(TEST, 10), NAMES, groups=groups
     )
@@ -82,7 +82,7 @@ def test_of_attributes_a_count_is_of_images():
 
 
 def test_more_labels_help_and_all_of_them_are_trained_on_once():
-    points = comparison.labels_curve(GOOD, TRAIN, TEST, NAMES, counts=(1, 10), draws=2)
+    points = comparison.labels_curve(GOOD, TRAIN, TEST, NAMES, groups=None, counts=(1, 10), draws=2)
     largest = np.bincount(TRAIN).max()
     assert [p.labels for p in points] == [1, 10, largest]
     assert [p.images for p in points] == [3, 30, 120]
@@ -97,6 +97,6 @@ def test_more_labels_help_and_all_of_them_are_trained_on_once():
 def test_of_attributes_numbers_that_lack_a_value_are_left_out():
     attributes, test_attributes = (np.stack([x == 0, x == 1], axis=1) * 1 for x in (TRAIN, TEST))
     points = comparison.labels_curve(
-        GOOD, attributes, test_attributes, ("a", "b"), counts=(1, 60), draws=2
+        GOOD, attributes, test_attributes, ("a", "b"), groups=None, counts=(1, 60), draws=2
     )
     assert [p.labels for p in points] == [60, 120]

@@ -14,7 +14,7 @@ PROBABILITIES = np.array(
 
 
 def test_classes():
-    measured = quality.measure(PROBABILITIES, LABELS, NAMES)
+    measured = quality.measure(PROBABILITIES, LABELS, NAMES, None)
     assert measured.images == 5
     assert measured.accuracy == pytest.approx(3 / 5)
     assert measured.balanced_accuracy == pytest.approx((2 / 3 + 1 / 2) / 2)
@@ -31,7 +31,7 @@ def test_classes():
 def test_attributes():
     labels = np.array([[1, 0], [1, 1], [0, 1], [0, 0]])
     probabilities = np.array([[0.9, 0.2], [0.4, 0.8], [0.3, 0.7], [0.6, 0.1]])
-    measured = quality.measure(probabilities, labels, ("a", "b"))
+    measured = quality.measure(probabilities, labels, ("a", "b"), None)
     assert measured.accuracy == pytest.approx(6 / 8)
     assert measured.confusion == ()
     first, second = measured.labels

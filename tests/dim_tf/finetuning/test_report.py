@@ -24,10 +24,14 @@ def test_a_report_of_everything():
         c=1.0,
         class_weights="balanced",
         temperature=Temperature(1.2, 0.5, 0.4, 8, False),
-        quality=quality.measure(probabilities, test_labels, NAMES),
+        quality=quality.measure(probabilities, test_labels, NAMES, None),
         tuned=FineTuned(None, (Round(0, 0.6, 1.0, 0.5), Round(20, 0.5, 1.1, 0.6)), 1),
-        comparison=comparison.compare(correct, {"pixels": pair}, labels, test_labels, NAMES),
-        labels_curve=comparison.labels_curve(pair, labels, test_labels, NAMES, counts=(2,)),
+        comparison=comparison.compare(
+            correct, {"pixels": pair}, labels, test_labels, NAMES, groups=None
+        ),
+        labels_curve=comparison.labels_curve(
+            pair, labels, test_labels, NAMES, groups=None, counts=(2,)
+        ),
     )
     read = json.loads(json.dumps(content, allow_nan=False))
     assert read["quality"]["accuracy"] == 1

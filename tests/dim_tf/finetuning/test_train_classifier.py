@@ -1,5 +1,7 @@
 """From labelled images to a classifier that is measured and can be exported."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -40,7 +42,7 @@ PIXELS = FeaturePair(*(x.images.reshape(len(x), -1).astype(np.float32) for x in 
 
 def train(folder, test=TEST, **settings):
     settings = FineTuningSettings(label_counts=(2, 10), draws=2, **settings)
-    references = {"pixels": PIXELS} if test is TEST else None
+    references = {"pixels": PIXELS} if test else None
     return train_classifier(
         encoder(),
         FEATURE,
@@ -78,6 +80,15 @@ def test_the_encoder_is_trained_and_compared_with_its_frozen_features(tmp_path):
     np.testing.assert_allclose(exported, trained.probabilities, atol=1e-5)
     names = [r["name"] for r in trained.report["comparison"]]
     assert names == ["frozen_features", "pixels"]
+
+
+def test_intervals_are_of_groups_of_test_images(tmp_path):
+    grouped = replace(TEST, groups=np.arange(36) // 9)
+    alone, together = (train(tmp_path, test=test, layers="head").report for test in (TEST, grouped))
+    assert together["quality"]["accuracy"] == alone["quality"]["accuracy"]
+    for part in (lambda r: [r["quality"]], lambda r: r["comparison"], lambda r: r["labels_curve"]):
+        for of_groups, of_images in zip(part(together), part(alone), strict=True):
+            assert of_groups["interval"] != of_images["interval"]
 
 
 def test_without_test_images_nothing_is_measured(tmp_path):
